@@ -1,0 +1,76 @@
+# Everything runs from the environment in .venv, which any target that needs it makes first:
+# wheels only, each with its hash checked. `make help` lists the targets.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PACKAGES := primitives consensus vm p2p node meter cli benchmarks
+
+# Exits 0 where gridbft can be installed, else prints the one reason why not.
+define PROBE
+import struct, sys
+version = ".".join(map(str, sys.version_info[:3]))
+if sys.version_info < (3, 11):
+    sys.exit(f"Python {version} is too old: gridbft needs Python 3.11 or 3.12.")
+if sys.version_info >= (3, 13):
+    sys.exit(f"Python {version} has no wheel of the store plyvel: gridbft needs Python 3.11 or 3.12.")
+if struct.calcsize("P") != 8:
+    sys.exit(f"This Python {version} is 32-bit: gridbft needs a 64-bit Python, so a 64-bit system.")
+try:
+    import ensurepip, venv
+except ImportError:
+    sys.exit(f"Python {version} cannot make environments: install its venv package (on Debian: python3-venv).")
+endef
+export PROBE
+
+# The first of these that runs and passes the probe; `make PYTHON=/path/to/python` names one instead.
+PYTHON ?=
+CANDIDATES := $(if $(PYTHON),$(PYTHON),python3.12 python3.11 python3)
+
+.PHONY: help demo test check lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(STAMP): requirements.txt pyproject.toml
+	@python=; reason="no Python found: gridbft needs Python 3.11 or 3.12."; \
+	for candidate in $(CANDIDATES); do \
+	    "$$candidate" -c '' 2>/dev/null || continue; \
+	    if reason=$$("$$candidate" -c "$$PROBE" 2>&1); then python=$$candidate; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then echo "$$reason" >&2; exit 1; fi; \
+	[ -x $(BIN)/python ] || "$$python" -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
+	@touch $@
+
+demo: $(STAMP) ## a whole energy community on this machine, on real data
+	$(BIN)/gridbft demo
+
+test: $(STAMP) ## all tests
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+check: $(STAMP) ## lint, format, types, import rules, fast tests
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" --ignore tests/integration
+
+# The resolver lives in a throwaway environment: it is a tool of whoever changes a dependency, not of the product.
+lock: $(STAMP) ## pin the dependencies of pyproject.toml in requirements.txt
+	@tool=$$(mktemp -d) && trap 'rm -rf "$$tool"' EXIT && set -e && \
+	$(BIN)/python -m venv "$$tool" && \
+	"$$tool/bin/python" -m pip install --quiet --disable-pip-version-check uv && \
+	head -n 2 requirements.txt > "$$tool/header" && \
+	sed 1,2d requirements.txt > "$$tool/pins" && \
+	"$$tool/bin/uv" pip compile pyproject.toml --extra dev --universal --python-version 3.11 --no-build --quiet \
+	    --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o "$$tool/pins" && \
+	cat "$$tool/header" "$$tool/pins" > requirements.txt
+
+clean: ## remove the environment, caches and builds
+	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find $(PACKAGES) tests -name __pycache__ -type d -prune -exec rm -rf {} +
