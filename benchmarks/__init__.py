@@ -1,0 +1,1 @@
+"""Measurements of gridbft: one file per question, results as data."""
