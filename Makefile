@@ -68,7 +68,7 @@ lock: $(STAMP) ## pin the dependencies of pyproject.toml in requirements.txt
 	head -n 2 requirements.txt > "$$tool/header" && \
 	sed 1,2d requirements.txt > "$$tool/pins" && \
 	"$$tool/bin/uv" pip compile pyproject.toml --extra dev --universal --python-version 3.11 --no-build --quiet \
-	    --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o "$$tool/pins" && \
+	    --generate-hashes --no-header --no-annotate -o "$$tool/pins" && \
 	cat "$$tool/header" "$$tool/pins" > requirements.txt
 
 clean: ## remove the environment, caches and builds

@@ -1,0 +1,28 @@
+"""The command line answers at once: what a command does not need is not loaded."""
+
+import json
+import subprocess
+import sys
+
+from tests.architecture.source_tree import ROOT
+
+HEAVY = ("aiohttp", "matplotlib", "numpy")
+
+
+def loaded_by(statement: str) -> list[str]:
+    """Name the heavy modules that a fresh interpreter has loaded after a statement."""
+    report = f"print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
+    program = f"import json, sys\n{statement}\n{report}"
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    found: list[str] = json.loads(result.stdout)
+    return found
+
+
+def test_the_command_line_starts_without_heavy_modules() -> None:
+    assert loaded_by("import cli.main") == []
+
+
+def test_a_heavy_module_is_found() -> None:
+    assert loaded_by("import aiohttp") == ["aiohttp"]
