@@ -1,0 +1,150 @@
+"""What replicas say to each other (Castro and Liskov 1999, sections 4.2 to 4.4, with signatures).
+
+A message is signed over its encoding; a pre-prepare over its ``Proposal`` alone, so that certificates can carry
+the signature without the batch; a checkpoint over its header's digest, so that the signature is one of the
+block's certificate.
+"""
+
+from primitives.batch import BatchHeader
+from primitives.encoding import Struct, encode
+from primitives.header import BlockHeader
+from primitives.ids import Digest
+
+
+class Proposal(Struct, tag=1):
+    """The primary's word that a batch digest stands at a sequence of a view; counts as its prepare."""
+
+    epoch: int
+    view: int
+    sequence: int
+    digest: bytes
+
+
+class PrePrepare(Struct, tag=2):
+    """A fresh proposal with the batch's header; the transactions travel by gossip."""
+
+    proposal: Proposal
+    batch: BatchHeader
+
+
+class Prepare(Struct, tag=3):
+    """A backup accepts the primary's proposal."""
+
+    epoch: int
+    view: int
+    sequence: int
+    digest: bytes
+
+
+class Commit(Struct, tag=4):
+    """A replica holds a prepared certificate for the digest."""
+
+    epoch: int
+    view: int
+    sequence: int
+    digest: bytes
+
+
+class Checkpoint(Struct, tag=5):
+    """A replica executed a block and got this header."""
+
+    header: BlockHeader
+
+
+class Signature(Struct):
+    """One replica's signature inside a certificate."""
+
+    replica: bytes
+    signature: bytes
+
+
+class Certificate(Struct):
+    """A quorum of signatures over a block header, sorted by replica: the block is final."""
+
+    header: BlockHeader
+    signatures: tuple[Signature, ...]
+
+
+class PreparedCertificate(Struct):
+    """A proposal and a quorum for it: the primary's own signature and prepares, sorted by replica."""
+
+    proposal: Proposal
+    primary_signature: bytes
+    prepares: tuple[Signature, ...]
+
+
+class ViewChange(Struct, tag=6):
+    """A replica left for ``view``: its latest certificate, and what it had prepared above it."""
+
+    epoch: int
+    view: int
+    stable: Certificate | None
+    prepared: tuple[PreparedCertificate, ...]
+
+
+class SignedViewChange(Struct):
+    """A view change with its sender's signature, as a new-view quotes it."""
+
+    sender: bytes
+    signature: bytes
+    view_change: ViewChange
+
+
+class SignedProposal(Struct):
+    """A proposal of the new view with its primary's signature."""
+
+    proposal: Proposal
+    signature: bytes
+
+
+class NewView(Struct, tag=7):
+    """The new primary's proof and the batches, by digest, that the view must re-propose."""
+
+    epoch: int
+    view: int
+    view_changes: tuple[SignedViewChange, ...]
+    proposals: tuple[SignedProposal, ...]
+
+
+class Complaint(Struct, tag=8):
+    """A replica waits for something the primary of ``view`` owes; f + 1 of them start a view change."""
+
+    epoch: int
+    view: int
+
+
+class Status(Struct, tag=9):
+    """Where a replica stands, told periodically; a hint that is never trusted, only followed to certificates."""
+
+    epoch: int
+    view: int
+    height: int
+    sequence: int
+
+
+Message = PrePrepare | Prepare | Commit | Checkpoint | ViewChange | NewView | Complaint | Status
+Vote = Prepare | Commit
+
+
+class Envelope(Struct):
+    """A message with its sender and signature, as it travels and as it is kept."""
+
+    sender: bytes
+    signature: bytes
+    message: Message
+
+
+def get_header_payload(header: BlockHeader) -> Digest:
+    """Return the bytes that a header's signature covers."""
+    return header.compute_digest()
+
+
+def get_signed_bytes(message: Message | Proposal) -> bytes:
+    """Return the bytes that the sender's signature covers (in the domain of its kind)."""
+    match message:
+        case PrePrepare(proposal=proposal):
+            return encode(proposal)
+        case Checkpoint(header=header):
+            return get_header_payload(header)
+        case _:
+            return encode(message)

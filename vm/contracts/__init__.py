@@ -1,0 +1,1 @@
+"""The native contracts: permissions, ledger and energy."""

@@ -1,0 +1,1 @@
+"""Metering, the real-time pool and settlement."""
