@@ -49,7 +49,7 @@ def test_a_place_is_found(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["https://example.org/work/a", "docs/home/page/", "node/root/x", "GET /home"]
+    "text", ["https://example.org/home/a/", "docs/home/page/", "node/root/x", "GET /home"]
 )
 def test_an_ordinary_path_is_accepted(text: str) -> None:
     assert places_in(text) == []
