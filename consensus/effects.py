@@ -9,7 +9,7 @@ from primitives.encoding import Struct
 from primitives.ids import Digest, Epoch, Height, ReplicaId, Sequence, View
 
 
-class ViewEntered(Struct, tag=1):
+class ViewEntered(Struct, frozen=True, tag=1):
     """The replica is in ``view``; inactive until a new-view was accepted (view 0 starts active)."""
 
     epoch: int
@@ -17,13 +17,13 @@ class ViewEntered(Struct, tag=1):
     active: bool
 
 
-class OwnMessage(Struct, tag=2):
-    """An own vote, proposal, view change or new-view before it leaves: the sign-state."""
+class OwnMessage(Struct, frozen=True, tag=2):
+    """An own vote, view change or new-view before it leaves: the sign-state."""
 
     envelope: Envelope
 
 
-class AcceptedBatch(Struct, tag=3):
+class AcceptedBatch(Struct, frozen=True, tag=3):
     """A proposal that this replica accepted, with the transaction bytes that others may need from it."""
 
     proposal: Proposal
@@ -31,26 +31,34 @@ class AcceptedBatch(Struct, tag=3):
     batch: Batch | None
 
 
-class AcceptedNewView(Struct, tag=4):
+class AcceptedNewView(Struct, frozen=True, tag=4):
     """The new-view under which the current view runs, signed by its primary."""
 
     envelope: Envelope
 
 
-class PreparedRecord(Struct, tag=5):
+class PreparedRecord(Struct, frozen=True, tag=5):
     """A prepared certificate, kept until a certificate covers its sequence."""
 
     certificate: PreparedCertificate
 
 
-class SignedHeader(Struct, tag=6):
+class SignedHeader(Struct, frozen=True, tag=6):
     """The header digest this replica signed for a height: it never signs another."""
 
     height: int
     digest: bytes
 
 
-JournalRecord = ViewEntered | OwnMessage | AcceptedBatch | AcceptedNewView | PreparedRecord | SignedHeader
+class OwnProposal(Struct, frozen=True, tag=7):
+    """A digest that this replica, leading, bound to a position: it never proposes another there."""
+
+    proposal: Proposal
+
+
+JournalRecord = (
+    OwnProposal | ViewEntered | OwnMessage | AcceptedBatch | AcceptedNewView | PreparedRecord | SignedHeader
+)
 
 
 class TimerName(StrEnum):
@@ -196,4 +204,15 @@ class Report:
 
 
 Fetch = FetchBatch | FetchBlocks
-Effect = WantBatch | Persist | Send | Broadcast | Deliver | StartTimer | StopTimer | FetchBatch | FetchBlocks | Report
+Effect = (
+    WantBatch
+    | Persist
+    | Send
+    | Broadcast
+    | Deliver
+    | StartTimer
+    | StopTimer
+    | FetchBatch
+    | FetchBlocks
+    | Report
+)

@@ -8,7 +8,7 @@ from primitives.header import Validator, compute_membership_hash
 from primitives.ids import Digest, Epoch, ReplicaId, View
 
 
-class Membership(Struct, dict=True, gc=True):
+class Membership(Struct, frozen=True, dict=True, gc=True):
     """The validators of one epoch in their genesis order; the order decides who leads a view."""
 
     epoch: Epoch

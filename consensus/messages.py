@@ -11,7 +11,7 @@ from primitives.header import BlockHeader
 from primitives.ids import Digest
 
 
-class Proposal(Struct, tag=1):
+class Proposal(Struct, frozen=True, tag=1):
     """The primary's word that a batch digest stands at a sequence of a view; counts as its prepare."""
 
     epoch: int
@@ -20,14 +20,14 @@ class Proposal(Struct, tag=1):
     digest: bytes
 
 
-class PrePrepare(Struct, tag=2):
+class PrePrepare(Struct, frozen=True, tag=2):
     """A fresh proposal with the batch's header; the transactions travel by gossip."""
 
     proposal: Proposal
     batch: BatchHeader
 
 
-class Prepare(Struct, tag=3):
+class Prepare(Struct, frozen=True, tag=3):
     """A backup accepts the primary's proposal."""
 
     epoch: int
@@ -36,7 +36,7 @@ class Prepare(Struct, tag=3):
     digest: bytes
 
 
-class Commit(Struct, tag=4):
+class Commit(Struct, frozen=True, tag=4):
     """A replica holds a prepared certificate for the digest."""
 
     epoch: int
@@ -45,27 +45,27 @@ class Commit(Struct, tag=4):
     digest: bytes
 
 
-class Checkpoint(Struct, tag=5):
+class Checkpoint(Struct, frozen=True, tag=5):
     """A replica executed a block and got this header."""
 
     header: BlockHeader
 
 
-class Signature(Struct):
+class Signature(Struct, frozen=True):
     """One replica's signature inside a certificate."""
 
     replica: bytes
     signature: bytes
 
 
-class Certificate(Struct):
+class Certificate(Struct, frozen=True):
     """A quorum of signatures over a block header, sorted by replica: the block is final."""
 
     header: BlockHeader
     signatures: tuple[Signature, ...]
 
 
-class PreparedCertificate(Struct):
+class PreparedCertificate(Struct, frozen=True):
     """A proposal and a quorum for it: the primary's own signature and prepares, sorted by replica."""
 
     proposal: Proposal
@@ -73,7 +73,7 @@ class PreparedCertificate(Struct):
     prepares: tuple[Signature, ...]
 
 
-class ViewChange(Struct, tag=6):
+class ViewChange(Struct, frozen=True, tag=6):
     """A replica left for ``view``: its latest certificate, and what it had prepared above it."""
 
     epoch: int
@@ -82,7 +82,7 @@ class ViewChange(Struct, tag=6):
     prepared: tuple[PreparedCertificate, ...]
 
 
-class SignedViewChange(Struct):
+class SignedViewChange(Struct, frozen=True):
     """A view change with its sender's signature, as a new-view quotes it."""
 
     sender: bytes
@@ -90,14 +90,14 @@ class SignedViewChange(Struct):
     view_change: ViewChange
 
 
-class SignedProposal(Struct):
+class SignedProposal(Struct, frozen=True):
     """A proposal of the new view with its primary's signature."""
 
     proposal: Proposal
     signature: bytes
 
 
-class NewView(Struct, tag=7):
+class NewView(Struct, frozen=True, tag=7):
     """The new primary's proof and the batches, by digest, that the view must re-propose."""
 
     epoch: int
@@ -106,14 +106,14 @@ class NewView(Struct, tag=7):
     proposals: tuple[SignedProposal, ...]
 
 
-class Complaint(Struct, tag=8):
+class Complaint(Struct, frozen=True, tag=8):
     """A replica waits for something the primary of ``view`` owes; f + 1 of them start a view change."""
 
     epoch: int
     view: int
 
 
-class Status(Struct, tag=9):
+class Status(Struct, frozen=True, tag=9):
     """Where a replica stands, told periodically; a hint that is never trusted, only followed to certificates."""
 
     epoch: int
@@ -126,7 +126,7 @@ Message = PrePrepare | Prepare | Commit | Checkpoint | ViewChange | NewView | Co
 Vote = Prepare | Commit
 
 
-class Envelope(Struct):
+class Envelope(Struct, frozen=True):
     """A message with its sender and signature, as it travels and as it is kept."""
 
     sender: bytes

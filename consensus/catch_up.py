@@ -1,0 +1,133 @@
+"""Falling behind, and coming back by itself: certified blocks from any peer, and no peer's word believed.
+
+A claimed height only decides whom to ask. What is executed is linked to a certificate that the host has checked.
+"""
+
+from consensus import timers
+from consensus.effects import Deliver, Effect, FetchBlocks, TimerName
+from consensus.events import BlocksFetched, Received
+from consensus.messages import Checkpoint, Status
+from consensus.state import ReplicaState
+from consensus.watermarks import find_certified_height, halt, stabilise
+from primitives.header import BlockHeader
+from primitives.ids import Epoch, Height, ReplicaId, Sequence
+
+
+def on_status(state: ReplicaState, event: Received, message: Status) -> None:
+    """Remember where a replica says it stands; one status per replica."""
+    if message.epoch == state.epoch:
+        state.statuses[ReplicaId(event.envelope.sender)] = message
+
+
+def check_behind(state: ReplicaState) -> list[Effect]:
+    """Watch the gap to the others: a small one is given time to close, a large one is fetched at once."""
+    if state.fetched:
+        return []
+    target = find_target(state)
+    reached = Height(state.executed.height + (0 if state.delivering is None else 1))
+    if target <= reached:
+        return timers.stop(state, TimerName.CATCH_UP)
+    if TimerName.CATCH_UP in state.timers:
+        return []
+    state.catch_up_target = target
+    if target > reached + state.settings.depth + 1:
+        return _fetch(state, target)
+    return timers.start(state, TimerName.CATCH_UP, timers.CATCH_UP_DELAY_MS)
+
+
+def on_timer(state: ReplicaState) -> list[Effect]:
+    """Fetch if the height that was missing when the timer started is still missing; otherwise look anew."""
+    state.timers.pop(TimerName.CATCH_UP, None)
+    if state.fetched:
+        return []
+    target = find_target(state)
+    if state.executed.height >= state.catch_up_target or state.delivering is not None:
+        return check_behind(state)
+    return _fetch(state, target) if target > state.executed.height else []
+
+
+def on_blocks_fetched(state: ReplicaState, event: BlocksFetched) -> list[Effect]:
+    """Take certified blocks that continue the own chain.
+
+    In this order: nothing fetched is still being executed; the blocks are of this epoch, consecutive, linked, and
+    the last is the certificate's; they begin at or below the next height. A chain that does not continue the own
+    executed block proves that this replica diverged.
+    """
+    if state.fetched or not event.blocks:
+        return []
+    headers = [block.header for block in event.blocks]
+    if headers[-1] != event.certificate.header or not _are_linked(headers):
+        return []
+    if headers[0].epoch != state.epoch or headers[-1].epoch != state.epoch:
+        return []
+    if headers[0].height > state.executed.height + 1 or headers[-1].height <= state.executed.height:
+        return []
+    blocks = [block for block in event.blocks if block.header.height > state.executed.height]
+    if blocks[0].header.parent != state.executed.compute_digest():
+        own = state.executed.compute_digest()
+        return halt(state, Height(state.executed.height), own, blocks[0].header.parent)  # type: ignore[arg-type]
+    state.fetched.extend(blocks)
+    state.fetched_certificate = event.certificate
+    return timers.stop(state, TimerName.CATCH_UP)
+
+
+def deliver_fetched(state: ReplicaState) -> list[Effect]:
+    """Hand the next fetched block to the host."""
+    if state.delivering is not None or not state.fetched:
+        return []
+    header = state.fetched[0].header
+    state.delivering = Sequence(header.sequence)
+    return [
+        Deliver(Epoch(state.epoch), Sequence(header.sequence), Height(header.height), state.fetched[0].batch)
+    ]
+
+
+def on_executed(state: ReplicaState, header: BlockHeader) -> list[Effect]:
+    """Compare an executed block with the certified one; at the certificate's height move the watermarks."""
+    if not state.fetched or state.fetched_certificate is None:
+        return []
+    certified = state.fetched[0].header
+    if header.height != certified.height:
+        return []
+    if header != certified:
+        digest = certified.compute_digest()
+        return halt(state, Height(header.height), header.compute_digest(), digest)
+    state.fetched.popleft()
+    if state.fetched:
+        return []
+    certificate = state.fetched_certificate
+    state.fetched_certificate = None
+    return stabilise(state, certificate)
+
+
+def find_target(state: ReplicaState) -> Height:
+    """Return the height that a correct replica has reached: f + 1 claim it, or a quorum signed it."""
+    claims = _collect_claims(state)
+    heights = sorted(claims.values(), reverse=True)
+    weak = state.settings.membership.weak_quorum
+    claimed = heights[weak - 1] if len(heights) >= weak else 0
+    return Height(max(claimed, find_certified_height(state)))
+
+
+def _fetch(state: ReplicaState, target: Height) -> list[Effect]:
+    claims = _collect_claims(state)
+    peers = tuple(replica for replica in sorted(claims) if claims[replica] >= target)
+    first = Height(state.executed.height + 1)
+    state.catch_up_target = target
+    return [FetchBlocks(first, peers), *timers.start(state, TimerName.CATCH_UP, state.settings.resend_ms)]
+
+
+def _collect_claims(state: ReplicaState) -> dict[ReplicaId, int]:
+    claims = {replica: status.height for replica, status in state.statuses.items() if replica != state.own}
+    for height, votes in sorted(state.checkpoints.items()):
+        for replica, envelope in votes.items():
+            if replica != state.own and isinstance(envelope.message, Checkpoint):
+                claims[replica] = max(claims.get(replica, 0), height)
+    return claims
+
+
+def _are_linked(headers: list[BlockHeader]) -> bool:
+    return all(
+        later.height == earlier.height + 1 and later.parent == earlier.compute_digest()
+        for earlier, later in zip(headers, headers[1:], strict=False)
+    )

@@ -1,0 +1,88 @@
+"""Every executed block is a checkpoint: sign its header, collect a quorum, move the watermarks."""
+
+from consensus.effects import (
+    Broadcast,
+    Effect,
+    Equivocation,
+    Persist,
+    Report,
+    Send,
+    SignedHeader,
+)
+from consensus.events import Executed, Received
+from consensus.messages import Checkpoint
+from consensus.state import ReplicaState, sign
+from consensus.watermarks import find_certificate, halt, stabilise
+from primitives.header import BlockHeader
+from primitives.ids import Height, ReplicaId, Sequence
+
+UNCERTIFIED_RESENT = 4
+"""Own checkpoints repeated while no certificate covers them; a later one covers the earlier by the parents' links."""
+
+
+def take_over(state: ReplicaState, event: Executed) -> None:
+    """Make the executed block the parent of what comes next."""
+    state.delivering = None
+    state.executed = event.header
+    state.executed_sequence = Sequence(max(event.sequence, state.executed_sequence))
+    state.parent_seen_ms = event.now.monotonic_ms
+
+
+def sign_checkpoint(state: ReplicaState, header: BlockHeader) -> list[Effect]:
+    """Sign and broadcast a header once and for all."""
+    digest = header.compute_digest()
+    signed = state.signed_headers.get(Height(header.height))
+    if signed is not None and signed != digest:
+        return halt(state, Height(header.height), digest, signed)
+    state.signed_headers[Height(header.height)] = digest
+    envelope = sign(state, Checkpoint(header))
+    votes = state.checkpoints.setdefault(Height(header.height), {})
+    votes[state.own] = envelope
+    effects: list[Effect] = [Persist(SignedHeader(header.height, digest)), Broadcast(envelope)]
+    return effects + check_certificate_formed(state, Height(header.height))
+
+
+def on_checkpoint(state: ReplicaState, event: Received, message: Checkpoint) -> list[Effect]:
+    """Count a checkpoint: current epoch, not below the latest certificate, its sender's first for the height.
+
+    A repetition at or below the certificate's height says that its sender misses ours: it is answered.
+    """
+    header = message.header
+    height = Height(header.height)
+    sender = ReplicaId(event.envelope.sender)
+    if header.epoch != state.epoch:
+        return []
+    votes = state.checkpoints.setdefault(height, {})
+    known = votes.get(sender)
+    if known is None:
+        votes[sender] = event.envelope
+        return check_certificate_formed(state, height)
+    if known.message != message:
+        return [Report(Equivocation(known, event.envelope))]
+    if height <= state.stable_height and state.own in votes:
+        return [Send(sender, votes[state.own])]
+    return []
+
+
+def check_certificate_formed(state: ReplicaState, height: Height) -> list[Effect]:
+    """Stabilise the checkpoint when a quorum signed one header of an executed height above the latest certificate."""
+    if not state.stable_height < height <= state.executed.height:
+        return []
+    votes = state.checkpoints.get(height, {})
+    certificate = find_certificate(state, votes)
+    if certificate is None:
+        return []
+    return stabilise(state, certificate)
+
+
+def resend(state: ReplicaState) -> list[Effect]:
+    """Repeat the own checkpoints that no certificate covers yet; sign the executed one if a restart forgot it."""
+    effects: list[Effect] = []
+    executed = Height(state.executed.height)
+    if executed > state.stable_height and state.own not in state.checkpoints.get(executed, {}):
+        return sign_checkpoint(state, state.executed)
+    for height in sorted(state.checkpoints):
+        if max(state.stable_height, executed - UNCERTIFIED_RESENT) < height <= executed:
+            own = state.checkpoints[height].get(state.own)
+            effects += [] if own is None else [Broadcast(own)]
+    return effects

@@ -1,0 +1,145 @@
+"""Bytes of messages and journal records; decoding refuses everything that is not canonical."""
+
+from consensus.effects import (
+    AcceptedBatch,
+    AcceptedNewView,
+    JournalRecord,
+    OwnMessage,
+    OwnProposal,
+    PreparedRecord,
+    SignedHeader,
+    ViewEntered,
+)
+from consensus.messages import (
+    Certificate,
+    Checkpoint,
+    Commit,
+    Envelope,
+    NewView,
+    Prepare,
+    PrePrepare,
+    Proposal,
+    ViewChange,
+)
+from primitives.encoding import DecodeError, decode, encode
+from primitives.header import BlockHeader
+from primitives.ids import DIGEST_BYTES, PUBLIC_KEY_BYTES, SIGNATURE_BYTES
+from primitives.limits import BATCH_TRANSACTIONS_MAX, FRAME_BYTES_MAX
+
+NUMBER_MAX = 2**62
+"""Views, sequences and heights beyond this are refused while decoding; nothing is ever allocated by number."""
+
+
+def encode_envelope(envelope: Envelope) -> bytes:
+    """Return the bytes of a message as it travels."""
+    return encode(envelope)
+
+
+def decode_envelope(data: bytes) -> Envelope:
+    """Return the message of these bytes, with every length and number in range; signatures are not checked.
+
+    Raises:
+        DecodeError: too large, malformed, not canonical, or a field out of range.
+
+    """
+    if len(data) > FRAME_BYTES_MAX:
+        message = f"a message has at most {FRAME_BYTES_MAX} bytes"
+        raise DecodeError(message)
+    envelope = decode(data, Envelope)
+    if len(envelope.sender) != PUBLIC_KEY_BYTES or len(envelope.signature) != SIGNATURE_BYTES:
+        message = "sender or signature has a wrong length"
+        raise DecodeError(message)
+    if not _is_message_in_range(envelope):
+        message = "a number or digest of the message is out of range"
+        raise DecodeError(message)
+    return envelope
+
+
+def encode_record(record: JournalRecord) -> bytes:
+    """Return the bytes of a journal record."""
+    return encode(record)
+
+
+def decode_record(data: bytes) -> JournalRecord:
+    """Return the journal record of these bytes.
+
+    Raises:
+        DecodeError: not a record of this version.
+
+    """
+    return decode(data, JournalRecord)  # type: ignore[arg-type]  # a union is not a class for the type checker
+
+
+def is_vote_record(record: JournalRecord) -> bool:
+    """Tell whether losing the record could make this replica contradict itself: it is written twice."""
+    match record:
+        case ViewEntered() | OwnMessage() | OwnProposal() | SignedHeader():
+            return True
+        case AcceptedBatch() | AcceptedNewView() | PreparedRecord():
+            return False
+
+
+def _is_message_in_range(envelope: Envelope) -> bool:
+    message = envelope.message
+    match message:
+        case PrePrepare(proposal=proposal, batch=batch):
+            return (
+                _is_proposal_in_range(proposal)
+                and len(batch.transaction_ids) <= BATCH_TRANSACTIONS_MAX
+                and all(len(name) == DIGEST_BYTES for name in batch.transaction_ids)
+                and 0 <= batch.time_ms <= NUMBER_MAX
+            )
+        case Prepare() | Commit():
+            return _is_position_in_range(message.epoch, message.view, message.sequence) and (
+                len(message.digest) == DIGEST_BYTES
+            )
+        case Checkpoint(header=header):
+            return _is_header_in_range(header)
+        case ViewChange():
+            return _is_view_change_in_range(message)
+        case NewView():
+            return (
+                _is_position_in_range(message.epoch, message.view, 0)
+                and all(_is_view_change_in_range(entry.view_change) for entry in message.view_changes)
+                and all(_is_proposal_in_range(entry.proposal) for entry in message.proposals)
+            )
+        case _:
+            height = getattr(message, "height", 0)
+            sequence = getattr(message, "sequence", 0)
+            return _is_position_in_range(message.epoch, message.view, sequence) and 0 <= height <= NUMBER_MAX
+
+
+def _is_position_in_range(epoch: int, view: int, sequence: int) -> bool:
+    return 0 <= epoch <= NUMBER_MAX and 0 <= view <= NUMBER_MAX and 0 <= sequence <= NUMBER_MAX
+
+
+def _is_proposal_in_range(proposal: Proposal) -> bool:
+    return (
+        _is_position_in_range(proposal.epoch, proposal.view, proposal.sequence)
+        and len(proposal.digest) == DIGEST_BYTES
+    )
+
+
+def _is_header_in_range(header: BlockHeader) -> bool:
+    return _is_position_in_range(header.epoch, header.height, header.sequence) and all(
+        len(digest) == DIGEST_BYTES
+        for digest in (
+            header.parent,
+            header.batch_digest,
+            header.state_root,
+            header.receipts_root,
+            header.next_membership,
+        )
+    )
+
+
+def _is_certificate_in_range(certificate: Certificate | None) -> bool:
+    return certificate is None or _is_header_in_range(certificate.header)
+
+
+def _is_view_change_in_range(view_change: ViewChange) -> bool:
+    return (
+        _is_position_in_range(view_change.epoch, view_change.view, 0)
+        and _is_certificate_in_range(view_change.stable)
+        and all(_is_proposal_in_range(entry.proposal) for entry in view_change.prepared)
+    )

@@ -1,0 +1,162 @@
+"""Entering a view: what the new primary must re-propose, recomputed by every backup (Castro and Liskov 1999, 4.4)."""
+
+from consensus import timers
+from consensus.effects import (
+    AcceptedNewView,
+    Broadcast,
+    Effect,
+    FetchBatch,
+    OwnMessage,
+    Persist,
+    Refused,
+    Report,
+    TimerName,
+    ViewEntered,
+    ViewStarted,
+)
+from consensus.events import Now, Received
+from consensus.log import accept_proposal, clear_view, drop_unnamed_batches
+from consensus.messages import (
+    Certificate,
+    Envelope,
+    NewView,
+    Proposal,
+    SignedProposal,
+    SignedViewChange,
+    ViewChange,
+    get_signed_bytes,
+)
+from consensus.state import ReplicaState, sign
+from consensus.window import is_in_window
+from primitives.batch import NULL_DIGEST
+from primitives.ids import Digest, Epoch, ReplicaId, Sequence, View
+from primitives.signing import SignatureDomain
+
+
+def build_if_due(state: ReplicaState, now: Now) -> list[Effect]:
+    """As the next primary, send the new-view as soon as a quorum of view changes for it is here."""
+    if state.active or not state.is_primary:
+        return []
+    view_changes = tuple(
+        SignedViewChange(replica, envelope.signature, envelope.message)
+        for replica, envelope in sorted(state.view_changes.items())
+        if isinstance(envelope.message, ViewChange) and envelope.message.view == state.view
+    )
+    if len(view_changes) < state.settings.membership.quorum:
+        return []
+    view_changes = view_changes[: state.settings.membership.quorum]
+    proposals = tuple(
+        _sign_proposal(state, proposal)
+        for proposal in compute_proposals(state.epoch, state.view, view_changes)
+    )
+    envelope = sign(state, NewView(state.epoch, state.view, view_changes, proposals))
+    effects: list[Effect] = [Persist(OwnMessage(envelope)), Broadcast(envelope)]
+    return effects + enter(state, now, envelope, proposals)
+
+
+def on_new_view(state: ReplicaState, event: Received, message: NewView) -> list[Effect]:
+    """Enter the view if its primary proves it.
+
+    In this order: of this epoch; not of a view already entered or left; sent by the view's primary; its view
+    changes are a quorum of distinct replicas for this very view; its proposals are those that follow from them.
+    """
+    if message.epoch != state.epoch or message.view < state.view:
+        return []
+    if message.view == state.view and state.active:
+        return []
+    sender = ReplicaId(event.envelope.sender)
+    membership = state.settings.membership
+    if sender != membership.get_primary(View(message.view)):
+        return [Report(Refused(sender, "a new-view from a replica that does not lead the view"))]
+    senders = [entry.sender for entry in message.view_changes]
+    if senders != sorted(set(senders)) or len(senders) < membership.quorum:
+        return [Report(Refused(sender, "a new-view without a quorum of distinct view changes"))]
+    if any(
+        (entry.view_change.epoch, entry.view_change.view) != (message.epoch, message.view)
+        for entry in message.view_changes
+    ):
+        return [Report(Refused(sender, "a new-view that quotes view changes for another view"))]
+    expected = compute_proposals(message.epoch, View(message.view), message.view_changes)
+    if tuple(entry.proposal for entry in message.proposals) != expected:
+        return [Report(Refused(sender, "a new-view whose proposals do not follow from its view changes"))]
+    return enter(state, event.now, event.envelope, message.proposals)
+
+
+def compute_proposals(
+    epoch: int, view: View, view_changes: tuple[SignedViewChange, ...]
+) -> tuple[Proposal, ...]:
+    """Return what the view must re-propose: above the highest certificate quoted, up to the highest prepared
+    sequence, each time the digest prepared in the highest view, and the null batch where nothing was.
+    """
+    low = max((_get_stable_sequence(entry.view_change.stable) for entry in view_changes), default=0)
+    chosen: dict[int, Proposal] = {}
+    for entry in view_changes:
+        for certificate in entry.view_change.prepared:
+            prepared = certificate.proposal
+            known = chosen.get(prepared.sequence)
+            if prepared.sequence > low and (known is None or prepared.view > known.view):
+                chosen[prepared.sequence] = prepared
+    high = max(chosen, default=low)
+    return tuple(
+        Proposal(epoch, view, sequence, chosen[sequence].digest if sequence in chosen else NULL_DIGEST)
+        for sequence in range(low + 1, high + 1)
+    )
+
+
+def enter(
+    state: ReplicaState, now: Now, envelope: Envelope, proposals: tuple[SignedProposal, ...]
+) -> list[Effect]:
+    """Work in the view: accept its re-proposals as they are, whatever their batches' time."""
+    message = envelope.message
+    if not isinstance(message, NewView):
+        return []
+    state.view = View(message.view)
+    state.active = True
+    state.new_view = envelope
+    clear_view(state)
+    effects: list[Effect] = [
+        *timers.stop(state, TimerName.VIEW_CHANGE),
+        *timers.stop(state, TimerName.PROGRESS),
+        Persist(ViewEntered(state.epoch, message.view, active=True)),
+        Persist(AcceptedNewView(envelope)),
+        Report(ViewStarted(Epoch(state.epoch), state.view)),
+    ]
+    for entry in proposals:
+        proposal = entry.proposal
+        if not is_in_window(state, proposal.sequence):
+            continue
+        _require_same_decision(state, proposal)
+        batch = state.batches.get(Digest(proposal.digest))
+        effects += accept_proposal(state, now, proposal, entry.signature, batch)
+    drop_unnamed_batches(state)
+    return effects + fetch_missing(state)
+
+
+def fetch_missing(state: ReplicaState) -> list[Effect]:
+    """Ask for the batches of re-proposals that this replica never saw; repeated with every re-send."""
+    peers = tuple(sorted(state.settings.membership.replica_set - {state.own}))
+    return [
+        FetchBatch(Digest(instance.proposal.digest), peers)
+        for _, instance in sorted(state.instances.items())
+        if instance.proposal is not None and not instance.is_batch_known
+    ]
+
+
+def _get_stable_sequence(certificate: Certificate | None) -> int:
+    return 0 if certificate is None else certificate.header.sequence
+
+
+def _sign_proposal(state: ReplicaState, proposal: Proposal) -> SignedProposal:
+    settings = state.settings
+    signature = settings.key.sign(
+        SignatureDomain.CONSENSUS, settings.genesis_hash, get_signed_bytes(proposal)
+    )
+    return SignedProposal(proposal, signature)
+
+
+def _require_same_decision(state: ReplicaState, proposal: Proposal) -> None:
+    """A committed digest that a proven new-view contradicts means more than f faulty replicas: stop."""
+    instance = state.instances.get(Sequence(proposal.sequence))
+    if instance is not None and instance.committed not in (None, proposal.digest):
+        message = f"sequence {proposal.sequence} was committed with another digest than the new view proposes"
+        raise AssertionError(message)

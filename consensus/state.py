@@ -1,0 +1,145 @@
+"""Everything a replica knows. ``ReplicaState`` and ``Instance`` are the core's only mutable objects."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from consensus.authentication import sign_envelope
+from consensus.effects import TimerName
+from consensus.events import Now, Received
+from consensus.membership import Membership
+from consensus.messages import (
+    Certificate,
+    Envelope,
+    Message,
+    PreparedCertificate,
+    Proposal,
+    Status,
+)
+from primitives.batch import NULL_DIGEST, Batch
+from primitives.header import Block, BlockHeader
+from primitives.ids import Digest, Height, MonotonicMs, ReplicaId, Sequence, View
+from primitives.signing import SecretKey
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the replica is given once; the times bound waiting (milliseconds) and never safety."""
+
+    membership: Membership
+    key: SecretKey
+    genesis_hash: Digest
+    depth: int
+    view_timeout_ms: int
+    view_timeout_max_ms: int
+    resend_ms: int
+    drift_ms: int
+
+
+@dataclass(slots=True)
+class Instance:
+    """One sequence of the current view, and what this replica ever prepared there.
+
+    ``batch`` is None for the null batch and while a re-proposed batch is still being fetched.
+    """
+
+    sequence: Sequence
+    created_ms: MonotonicMs
+    proposal: Proposal | None = None
+    primary_signature: bytes = b""
+    batch: Batch | None = None
+    prepares: dict[ReplicaId, Envelope] = field(default_factory=dict)
+    commits: dict[ReplicaId, Envelope] = field(default_factory=dict)
+    prepared: PreparedCertificate | None = None
+    committed: Digest | None = None
+
+    @property
+    def is_batch_known(self) -> bool:
+        """Tell whether the proposed batch is at hand, or is the null batch."""
+        return self.proposal is not None and (self.batch is not None or self.proposal.digest == NULL_DIGEST)
+
+
+@dataclass(slots=True)
+class ReplicaState:
+    """The agreement state of one replica.
+
+    ``executed`` is the header of the last executed block; ``executed_sequence`` may lie above its sequence by null
+    batches. ``stable`` is the latest certificate this replica has executed up to; None means genesis.
+    """
+
+    settings: Settings
+    executed: BlockHeader
+    executed_sequence: Sequence
+    stable: Certificate | None
+    parent_seen_ms: MonotonicMs = MonotonicMs(0)
+    """When the last block was executed here, for the time that a fresh batch may carry."""
+
+    view: View = View(0)
+    active: bool = True
+    attempt: int = 0
+    """Views tried since the last progress; the view time-out doubles with it."""
+    new_view: Envelope | None = None
+    own_view_change: Envelope | None = None
+    view_changes: dict[ReplicaId, Envelope] = field(default_factory=dict)
+    complaints: dict[ReplicaId, tuple[View, MonotonicMs]] = field(default_factory=dict)
+
+    instances: dict[Sequence, Instance] = field(default_factory=dict)
+    batches: dict[Digest, Batch] = field(default_factory=dict)
+    held: dict[Sequence, Received] = field(default_factory=dict)
+    future: dict[ReplicaId, deque[Received]] = field(default_factory=dict)
+    wanted: Sequence | None = None
+    delivering: Sequence | None = None
+
+    checkpoints: dict[Height, dict[ReplicaId, Envelope]] = field(default_factory=dict)
+    signed_headers: dict[Height, Digest] = field(default_factory=dict)
+    statuses: dict[ReplicaId, Status] = field(default_factory=dict)
+    fetched: deque[Block] = field(default_factory=deque)
+    fetched_certificate: Certificate | None = None
+    catch_up_target: Height = Height(0)
+
+    timers: dict[TimerName, int] = field(default_factory=dict)
+    """The generation of each running timer."""
+    timer_generation: int = 0
+    halted: bool = False
+
+    @property
+    def own(self) -> ReplicaId:
+        """Return this replica's voting key."""
+        return ReplicaId(self.settings.key.public)
+
+    @property
+    def epoch(self) -> int:
+        """Return the epoch this replica votes in."""
+        return self.settings.membership.epoch
+
+    @property
+    def primary(self) -> ReplicaId:
+        """Return the leader of the current view."""
+        return self.settings.membership.get_primary(self.view)
+
+    @property
+    def is_primary(self) -> bool:
+        """Tell whether this replica leads the current view."""
+        return self.primary == self.own
+
+    @property
+    def stable_sequence(self) -> Sequence:
+        """Return the low watermark."""
+        return Sequence(0 if self.stable is None else self.stable.header.sequence)
+
+    @property
+    def stable_height(self) -> Height:
+        """Return the height of the latest certificate."""
+        return Height(0 if self.stable is None else self.stable.header.height)
+
+
+def sign(state: ReplicaState, message: Message) -> Envelope:
+    """Return ``message`` signed by this replica."""
+    return sign_envelope(state.settings.key, state.settings.genesis_hash, message)
+
+
+def get_instance(state: ReplicaState, sequence: Sequence, now: Now) -> Instance:
+    """Return the instance of an in-window sequence, made when it is new."""
+    instance = state.instances.get(sequence)
+    if instance is None:
+        instance = state.instances[sequence] = Instance(sequence, now.monotonic_ms)
+    return instance

@@ -1,0 +1,142 @@
+"""Leaving a view: complaints, view changes, joining f + 1 others, a capped time-out (Castro and Liskov 1999, 4.4).
+
+A replica that only waits complains and stays; f + 1 complaints show that a correct replica waits too. So a single
+replica with a bad link never leaves its view, and a stalled view is left by all.
+"""
+
+from consensus import timers
+from consensus.effects import (
+    Broadcast,
+    Effect,
+    OwnMessage,
+    Persist,
+    Report,
+    Send,
+    TimerName,
+    ViewChangeStarted,
+    ViewEntered,
+)
+from consensus.events import Now, Received
+from consensus.log import clear_view, drop_unnamed_batches
+from consensus.messages import Complaint, ViewChange
+from consensus.state import ReplicaState, sign
+from primitives.ids import Epoch, ReplicaId, View
+
+
+def complain(state: ReplicaState, now: Now) -> list[Effect]:
+    """Tell everybody that the primary owes something, and count the own complaint."""
+    if not state.active:
+        return []
+    state.complaints[state.own] = (state.view, now.monotonic_ms)
+    return [Broadcast(sign(state, Complaint(state.epoch, state.view))), *check_complaints(state, now)]
+
+
+def on_complaint(state: ReplicaState, event: Received, message: Complaint) -> list[Effect]:
+    """Count a complaint about the current view."""
+    if message.epoch != state.epoch or message.view != state.view or not state.active:
+        return []
+    state.complaints[ReplicaId(event.envelope.sender)] = (state.view, event.now.monotonic_ms)
+    return check_complaints(state, event.now)
+
+
+def on_view_change(state: ReplicaState, event: Received, message: ViewChange) -> list[Effect]:
+    """Keep the latest view change of each replica.
+
+    In this order: of this epoch; one for a view that this replica already works in is answered with its new-view;
+    an older one than the sender's last is ignored; then join, complain or wait as the collected ones demand.
+    """
+    sender = ReplicaId(event.envelope.sender)
+    if message.epoch != state.epoch:
+        return []
+    if message.view < state.view or (message.view == state.view and state.active):
+        return [] if state.new_view is None else [Send(sender, state.new_view)]
+    known = state.view_changes.get(sender)
+    if known is not None and _get_view(known.message) >= message.view:
+        return []
+    state.view_changes[sender] = event.envelope
+    reached = find_joined_view(state)
+    if reached > state.view:
+        return begin_view_change(state, event.now, reached, "f + 1 replicas left for it")
+    return check_complaints(state, event.now) + watch_new_view(state)
+
+
+def check_complaints(state: ReplicaState, now: Now) -> list[Effect]:
+    """Leave the view when f + 1 replicas complain of it or have left it."""
+    if not state.active:
+        return []
+    oldest = now.monotonic_ms - timers.COMPLAINT_PERIODS * state.settings.resend_ms
+    waiting = {
+        replica
+        for replica, (view, since_ms) in state.complaints.items()
+        if view == state.view and since_ms >= oldest
+    }
+    left = {
+        replica
+        for replica, envelope in state.view_changes.items()
+        if _get_view(envelope.message) > state.view
+    }
+    if len(waiting | left) < state.settings.membership.weak_quorum:
+        return []
+    return begin_view_change(state, now, View(state.view + 1), "f + 1 replicas wait for the primary")
+
+
+def begin_view_change(state: ReplicaState, now: Now, view: View, reason: str) -> list[Effect]:
+    """Stop working in the current view and say what was prepared; from here on nothing is voted in lower views."""
+    _ = now
+    state.view = view
+    state.active = False
+    state.attempt += 1
+    state.new_view = None
+    clear_view(state)
+    drop_unnamed_batches(state)
+    prepared = tuple(
+        instance.prepared for _, instance in sorted(state.instances.items()) if instance.prepared is not None
+    )
+    envelope = sign(state, ViewChange(state.epoch, view, state.stable, prepared))
+    state.own_view_change = envelope
+    state.view_changes[state.own] = envelope
+    return [
+        *timers.stop(state, TimerName.PROGRESS),
+        *timers.stop(state, TimerName.VIEW_CHANGE),
+        Report(ViewChangeStarted(Epoch(state.epoch), view, reason)),
+        Persist(ViewEntered(state.epoch, view, active=False)),
+        Persist(OwnMessage(envelope)),
+        Broadcast(envelope),
+        *watch_new_view(state),
+    ]
+
+
+def watch_new_view(state: ReplicaState) -> list[Effect]:
+    """Give the next primary its time from the moment that a quorum waits for it."""
+    if state.active:
+        return []
+    waiting = [e for e in state.view_changes.values() if _get_view(e.message) >= state.view]
+    if len(waiting) < state.settings.membership.quorum:
+        return []
+    return timers.start_if_stopped(state, TimerName.VIEW_CHANGE, timers.compute_timeout_ms(state))
+
+
+def on_view_change_timer(state: ReplicaState, now: Now) -> list[Effect]:
+    """The next primary did not send its new-view in time: try the one after it."""
+    if state.active:
+        return []
+    state.timers.pop(TimerName.VIEW_CHANGE, None)
+    return begin_view_change(state, now, View(state.view + 1), "no new-view in time")
+
+
+def find_joined_view(state: ReplicaState) -> View:
+    """Return the highest view that f + 1 replicas have left for: at least one correct replica is there."""
+    views = sorted((_get_view(e.message) for e in state.view_changes.values()), reverse=True)
+    weak = state.settings.membership.weak_quorum
+    return View(views[weak - 1]) if len(views) >= weak else View(0)
+
+
+def resend(state: ReplicaState) -> list[Effect]:
+    """Repeat the own view change while its new-view is missing."""
+    if state.active or state.own_view_change is None:
+        return []
+    return [Broadcast(state.own_view_change)]
+
+
+def _get_view(message: object) -> int:
+    return message.view if isinstance(message, ViewChange) else -1

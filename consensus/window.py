@@ -1,0 +1,96 @@
+"""Watermarks, and position before content: which messages are worth a signature check at all."""
+
+from typing import TYPE_CHECKING
+
+from consensus.messages import (
+    Checkpoint,
+    Commit,
+    Complaint,
+    Envelope,
+    NewView,
+    Prepare,
+    PrePrepare,
+    Status,
+    ViewChange,
+)
+from primitives.ids import ReplicaId, Sequence
+
+if TYPE_CHECKING:
+    from consensus.state import ReplicaState
+
+WINDOW = 64
+"""Sequences above the low watermark. Depth is at most 4 and every block is a checkpoint, so a healthy replica uses
+a few; 64 absorbs a lagging certificate without letting one primary exhaust memory."""
+
+CHECKPOINT_AHEAD = 2 * WINDOW
+"""Heights above the own one for which checkpoints are collected; beyond it catch-up decides by certificates."""
+
+
+def is_in_window(state: "ReplicaState", sequence: int) -> bool:
+    """Tell whether a sequence lies above the low watermark and not above the high one."""
+    low = state.stable_sequence
+    return low < sequence <= low + WINDOW
+
+
+def is_executed(state: "ReplicaState", sequence: int) -> bool:
+    """Tell whether this replica has executed (or skipped as null) the sequence."""
+    return sequence <= state.executed_sequence
+
+
+def is_wanted(state: "ReplicaState", envelope: Envelope) -> bool:
+    """Tell by position alone whether a message could matter; the host drops the others before any signature.
+
+    In this order: the sender is a member and not this replica; the epoch is the current one; then by kind.
+    Repetitions of what is already counted are not wanted, except checkpoints and view changes, whose repetition
+    says that their sender misses something.
+    """
+    message = envelope.message
+    sender = ReplicaId(envelope.sender)
+    if sender not in state.settings.membership.replica_set or sender == state.own:
+        return False
+    match message:
+        case Checkpoint(header=header):
+            reach = state.executed.height + CHECKPOINT_AHEAD
+            return header.epoch == state.epoch and state.stable_height <= header.height <= reach
+        case PrePrepare(proposal=proposal):
+            return proposal.epoch == state.epoch and _is_proposal_wanted(state, message)
+        case Prepare() | Commit():
+            return message.epoch == state.epoch and _is_vote_wanted(state, sender, message)
+        case ViewChange():
+            return message.epoch == state.epoch and _is_view_change_wanted(state, sender, message)
+        case NewView():
+            later = message.view > state.view or (message.view == state.view and not state.active)
+            return message.epoch == state.epoch and later
+        case Complaint():
+            return message.epoch == state.epoch and message.view == state.view and state.active
+        case Status():
+            return message.epoch == state.epoch
+
+
+def _is_proposal_wanted(state: "ReplicaState", message: PrePrepare) -> bool:
+    proposal = message.proposal
+    if proposal.view < state.view or not is_in_window(state, proposal.sequence):
+        return False
+    if proposal.view > state.view:
+        return True
+    instance = state.instances.get(Sequence(proposal.sequence))
+    known = None if instance is None else instance.proposal
+    return known is None or known.digest != proposal.digest
+
+
+def _is_vote_wanted(state: "ReplicaState", sender: ReplicaId, message: Prepare | Commit) -> bool:
+    if message.view < state.view or not is_in_window(state, message.sequence):
+        return False
+    instance = state.instances.get(Sequence(message.sequence))
+    if message.view > state.view or instance is None:
+        return True
+    votes = instance.prepares if isinstance(message, Prepare) else instance.commits
+    known = votes.get(sender)
+    return known is None or known.message != message
+
+
+def _is_view_change_wanted(state: "ReplicaState", sender: ReplicaId, message: ViewChange) -> bool:
+    if message.view < state.view or (message.view == state.view and state.active):
+        return state.new_view is not None
+    known = state.view_changes.get(sender)
+    return known is None or getattr(known.message, "view", -1) < message.view
