@@ -1,0 +1,177 @@
+"""A member's home directory: which validators it asks, and the genesis against which it checks every answer.
+
+HOME/client.toml     the validators' addresses and where the genesis file is
+HOME/genesis.bin     the network's constitution: whoever holds it need trust no single validator
+HOME/wallets/*.key   keys of this home
+"""
+
+import tomllib
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+from cli.failure import CliError, ExitCode, build_usage_error
+from primitives.encoding import DecodeError
+from primitives.limits import VALIDATORS_MAX
+from vm.genesis import Genesis, decode_genesis
+
+CLIENT_NAME = "client.toml"
+WALLETS_DIRECTORY = "wallets"
+SETTINGS_BYTES_MAX = 1024 * 1024
+GENESIS_BYTES_MAX = 1024 * 1024
+"""128 validators with certificates take 60 kB."""
+
+
+class ValidatorEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a validator's API answers."""
+
+    name: str
+    url: str
+
+
+class ClientSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The content of client.toml; paths are relative to the file's directory."""
+
+    genesis: str = "genesis.bin"
+    validators: list[ValidatorEnd] = []
+    utility_key: str | None = None
+
+
+class ClientHome:
+    """A member's home directory with its settings; files are read when they are asked for."""
+
+    def __init__(self, directory: Path, settings: ClientSettings, node: str | None = None) -> None:
+        """Take the settings; ``node`` is the one validator to ask instead of those named there."""
+        self.directory = directory
+        self.settings = settings
+        self._node = node
+
+    @property
+    def wallets(self) -> Path:
+        """Return the directory of this home's key files."""
+        return self.directory / WALLETS_DIRECTORY
+
+    @property
+    def utility_key(self) -> Path:
+        """Return the utility's key file.
+
+        Raises:
+            CliError: this home has none.
+
+        """
+        if self.settings.utility_key is None:
+            raise CliError(
+                f"{self.directory / CLIENT_NAME} names no utility_key: only the utility does this; name it there",
+                ExitCode.NOT_ALLOWED,
+            )
+        return self.directory / self.settings.utility_key
+
+    def get_urls(self) -> tuple[str, ...]:
+        """Return the addresses to ask, in order.
+
+        Raises:
+            CliError: none is known.
+
+        """
+        if self._node is not None:
+            return (check_url(self._node, "--node"),)
+        if not self.settings.validators:
+            raise build_usage_error(
+                f"{self.directory}: no client.toml that names validators; pass --home DIR or --node URL"
+            )
+        return tuple(end.url.rstrip("/") for end in self.settings.validators)
+
+    def read_genesis(self) -> Genesis:
+        """Return the genesis of this home, against which answers are checked.
+
+        Raises:
+            CliError: there is none, or it is not one.
+
+        """
+        return read_genesis(self.directory / self.settings.genesis)
+
+
+def open_client_home(directory: Path, node: str | None = None) -> ClientHome:
+    """Return the home of a directory; one without client.toml has no settings and is good for --node.
+
+    Raises:
+        CliError: client.toml cannot be read or says something wrong; the line names it.
+
+    """
+    path = directory / CLIENT_NAME
+    try:
+        with path.open("rb") as file:
+            content = file.read(SETTINGS_BYTES_MAX)
+    except (FileNotFoundError, NotADirectoryError):
+        return ClientHome(directory, ClientSettings(), node)
+    except OSError as error:
+        raise build_usage_error(f"{path}: {error.strerror}") from None
+    return ClientHome(directory, _parse_settings(path, content), node)
+
+
+def read_genesis(path: Path) -> Genesis:
+    """Return the genesis of a file.
+
+    Raises:
+        CliError: missing, unreadable, or no sound genesis.
+
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(GENESIS_BYTES_MAX + 1)
+    except FileNotFoundError:
+        raise build_usage_error(
+            f"{path}: no such file; copy genesis.bin from whoever runs the network and compare its hash"
+        ) from None
+    except OSError as error:
+        raise build_usage_error(f"{path}: {error.strerror}") from None
+    if len(content) > GENESIS_BYTES_MAX:
+        raise CliError(f"{path}: longer than {GENESIS_BYTES_MAX} bytes, so no genesis file")
+    try:
+        return decode_genesis(content)
+    except DecodeError as error:
+        raise CliError(f"{path}: no sound genesis file: {error}") from None
+
+
+def check_url(url: str, key: str) -> str:
+    """Return the address without a slash at its end.
+
+    Raises:
+        CliError: usage; it is no HTTP address.
+
+    """
+    try:
+        parts = urlsplit(url)
+        is_sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_sound = False
+    if not is_sound:
+        raise build_usage_error(f"{key}: {url!r} is no address; write it as http://127.0.0.1:8100")
+    return url.rstrip("/")
+
+
+def render_client_settings(settings: ClientSettings) -> str:
+    """Return the text of client.toml."""
+    lines = [
+        "# Whom this wallet asks. Answers are checked against the genesis, so it trusts no single validator.",
+        f'genesis = "{settings.genesis}"',
+    ]
+    if settings.utility_key is not None:
+        lines.append("# The utility's own wallet: leave this line out where it is copied to members.")
+        lines.append(f'utility_key = "{settings.utility_key}"')
+    for end in settings.validators:
+        lines += ["", "[[validators]]", f'name = "{end.name}"', f'url = "{end.url}"']
+    return "\n".join(lines) + "\n"
+
+
+def _parse_settings(path: Path, content: bytes) -> ClientSettings:
+    try:
+        settings = msgspec.convert(tomllib.loads(content.decode("utf-8")), ClientSettings)
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise build_usage_error(f"{path}: {' '.join(str(error).split())}") from None
+    if len(settings.validators) > VALIDATORS_MAX:
+        raise build_usage_error(f"{path}: more than {VALIDATORS_MAX} validators")
+    for index, end in enumerate(settings.validators):
+        check_url(end.url, f"{path}: validators[{index}].url")
+    return settings

@@ -1,0 +1,83 @@
+"""The command line: which commands there are, and how each of them ends.
+
+Nothing heavy is imported here: a command loads what it needs when it runs.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli import network
+from cli.console import talk
+from cli.failure import CliError, ExitCode
+from cli.options import HOME_VARIABLE, GlobalFlags
+
+app = typer.Typer(
+    name="gridbft",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="A permissioned PBFT blockchain node for energy communities.",
+)
+app.add_typer(network.app, name="network")
+
+INTERRUPTED = 130
+"""What a shell expects of a command that Ctrl-C ended."""
+
+
+@app.callback()
+def begin(
+    context: typer.Context,
+    home: Annotated[
+        Path | None,
+        typer.Option("--home", metavar="DIR", help=f"Home directory. [environment: {HOME_VARIABLE}]"),
+    ] = None,
+    node: Annotated[str | None, typer.Option("--node", metavar="URL", help="The validator to ask.")] = None,
+) -> None:
+    """Take the flags that stand before the command."""
+    context.obj = GlobalFlags(home, node)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code; every expected end is one line on standard error."""
+    command = typer.main.get_command(app)
+    try:
+        result = command.main(list(arguments), prog_name="gridbft", standalone_mode=False)
+    except CliError as error:
+        talk(f"gridbft: {error}")
+        return int(error.code)
+    except typer.TyperException as error:
+        return _report_usage(error)
+    except typer.Abort:
+        talk("gridbft: stopped; nothing more was done")
+        return INTERRUPTED
+    except BrokenPipeError:
+        return _end_broken_pipe()
+    except OSError as error:
+        talk(f"gridbft: {error.filename or 'the system'}: {error.strerror or error}")
+        return int(ExitCode.ERROR)
+    return result if isinstance(result, int) else int(ExitCode.OK)
+
+
+def main() -> None:
+    """Run the command of this process's arguments and exit."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def _report_usage(error: typer.TyperException) -> int:
+    context = getattr(error, "ctx", None)
+    command = "gridbft" if context is None else context.command_path
+    message = " ".join(error.format_message().split())
+    if message:
+        talk(f"gridbft: {message} (see `{command} --help`)")
+    return error.exit_code
+
+
+def _end_broken_pipe() -> int:
+    """Whoever read our output has enough; keep the interpreter from saying so at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return int(ExitCode.OK)

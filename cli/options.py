@@ -1,0 +1,69 @@
+"""The flags that many commands share, each defined once; precedence is flag, environment, file, default."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+HOME_VARIABLE = "GRIDBFT_HOME"
+HOME_DEFAULT = Path("~/.gridbft")
+
+
+@dataclass(frozen=True)
+class GlobalFlags:
+    """What was said before the command: `gridbft --home DIR --node URL COMMAND`."""
+
+    home: Path | None = None
+    node: str | None = None
+
+
+def _inherit_home(context: typer.Context, value: Path | None) -> Path | None:
+    flags = context.obj
+    return flags.home if value is None and isinstance(flags, GlobalFlags) else value
+
+
+def _inherit_node(context: typer.Context, value: str | None) -> str | None:
+    flags = context.obj
+    return flags.node if value is None and isinstance(flags, GlobalFlags) else value
+
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--home",
+        metavar="DIR",
+        callback=_inherit_home,
+        help=f"Home directory. [environment: {HOME_VARIABLE}; default: {HOME_DEFAULT}]",
+        show_default=False,
+    ),
+]
+NodeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--node",
+        metavar="URL",
+        callback=_inherit_node,
+        help="Ask this validator only, instead of those that client.toml names.",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+PassphraseFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--passphrase-file",
+        metavar="FILE",
+        help="Read the passphrase from a file. [environment: GRIDBFT_PASSPHRASE; else it is asked for]",
+        show_default=False,
+    ),
+]
+
+
+def find_home(home: Path | None) -> Path:
+    """Return the home directory: the flag, else the environment, else the default."""
+    if home is not None:
+        return home
+    from_environment = os.environ.get(HOME_VARIABLE)
+    return Path(from_environment) if from_environment else HOME_DEFAULT.expanduser()

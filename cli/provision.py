@@ -1,0 +1,189 @@
+"""A new network on disk: keys, certificates, the genesis, and a home directory for each validator.
+
+    DIR/genesis.bin, DIR/client.toml      what a member's wallet needs to know
+    DIR/utility/NAME.key                  the utility's wallet
+    DIR/<validator>/                      config.toml, genesis.bin, keys/node.key: copy it to the validator's machine
+
+Everything is made beside DIR and appears under its name at once: an interrupted run leaves no half network.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cli.certificates import make_tls_identity
+from cli.client_settings import ClientSettings, ValidatorEnd, render_client_settings
+from cli.failure import CliError, build_usage_error
+from cli.network_spec import NetworkSpec, ValidatorSpec, build_consensus_parameters, build_energy_parameters
+from meter.keystore import KEY_SUFFIX, KeyKind, KeyLabel, KeystoreError, create_key, open_key
+from primitives.encoding import encode
+from primitives.header import Validator
+from primitives.ids import Digest
+from primitives.signing import SecretKey
+from vm.genesis import GENESIS_VERSION, Genesis, GenesisAccount, find_genesis_problem
+
+GENESIS_NAME = "genesis.bin"
+CLIENT_NAME = "client.toml"
+CONFIG_NAME = "config.toml"
+NODE_KEY_PATH = Path("keys/node.key")
+UTILITY_DIRECTORY = "utility"
+
+RenderConfig = Callable[[NetworkSpec, int], str]
+"""Gives the text of a validator's config.toml: (specification, index of the validator)."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network that was just made."""
+
+    directory: Path
+    genesis: Genesis
+    genesis_hash: Digest
+    homes: tuple[Path, ...]
+    utility_key: Path
+
+
+@dataclass(frozen=True)
+class NodeKeys:
+    """What a validator signs with: its votes, and its TLS links (PEM)."""
+
+    signing_key: SecretKey
+    tls_key_pem: bytes
+
+
+def create_network(
+    directory: Path, spec: NetworkSpec, time_ms: int, passphrase: bytes, render_config: RenderConfig
+) -> Network:
+    """Make the network of ``spec``, whose blocks begin at ``time_ms``, in a directory that does not exist yet.
+
+    Raises:
+        CliError: the directory is in use, the disk refuses, or no network can run with the specification.
+
+    """
+    _check_unused(directory)
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", suffix=".new", dir=directory.parent))
+    except OSError as error:
+        raise CliError(
+            f"{error.filename or directory.parent}: {error.strerror}; nothing was written"
+        ) from None
+    try:
+        genesis, utility = _write_network(draft, spec, time_ms, passphrase, render_config)
+        draft.rename(directory)
+    except KeystoreError as error:
+        raise CliError(f"{error}; nothing was written to {directory}") from None
+    except OSError as error:
+        raise CliError(f"{directory}: {error.strerror}; nothing was written to it") from None
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return Network(
+        directory=directory,
+        genesis=genesis,
+        genesis_hash=genesis.compute_hash(),
+        homes=tuple(directory / validator.name for validator in spec.validators),
+        utility_key=directory / UTILITY_DIRECTORY / f"{utility.name}{KEY_SUFFIX}",
+    )
+
+
+def open_node_keys(home: Path, passphrase: bytes) -> NodeKeys:
+    """Return the keys of a validator's home.
+
+    Raises:
+        KeystoreError: the file names why.
+
+    """
+    opened = open_key(home / NODE_KEY_PATH, passphrase, KeyKind.NODE)
+    return NodeKeys(opened.key, opened.attachment)
+
+
+def _check_unused(directory: Path) -> None:
+    if directory.is_symlink() or (directory.exists() and not directory.is_dir()):
+        raise build_usage_error(f"{directory}: there is a file of this name; choose another directory")
+    if directory.is_dir() and any(directory.iterdir()):
+        raise build_usage_error(
+            f"{directory}: not empty, and keys are never overwritten; choose a new directory"
+        )
+
+
+def _write_network(
+    draft: Path, spec: NetworkSpec, time_ms: int, passphrase: bytes, render_config: RenderConfig
+) -> tuple[Genesis, KeyLabel]:
+    validators = tuple(_create_validator(draft, validator, passphrase) for validator in spec.validators)
+    utility = create_key(
+        draft / UTILITY_DIRECTORY / f"{spec.utility.name}{KEY_SUFFIX}",
+        passphrase,
+        KeyKind.WALLET,
+        spec.utility.name,
+    )
+    genesis = build_genesis(spec, time_ms, validators, utility)
+    content = encode(genesis)
+    draft.chmod(0o755)  # the directory itself is no secret: key files and their directories are the owner's
+    _write(draft / GENESIS_NAME, content)
+    _write(draft / CLIENT_NAME, render_client_settings(_build_client_settings(spec)).encode())
+    for index, validator in enumerate(spec.validators):
+        _write(draft / validator.name / GENESIS_NAME, content)
+        _write(draft / validator.name / CONFIG_NAME, render_config(spec, index).encode())
+    return genesis, utility
+
+
+def build_genesis(
+    spec: NetworkSpec, time_ms: int, validators: Sequence[Validator], utility: KeyLabel
+) -> Genesis:
+    """Return the genesis of a specification with the keys that were made for it.
+
+    Raises:
+        CliError: usage; no network can run with it.
+
+    """
+    genesis = Genesis(
+        version=GENESIS_VERSION,
+        name=spec.name,
+        currency=spec.currency,
+        time_ms=time_ms,
+        validators=tuple(validators),
+        accounts=(GenesisAccount(utility.account, utility.public_key, "utility", utility.name),),
+        energy=build_energy_parameters(spec.energy),
+        consensus=build_consensus_parameters(spec.consensus),
+    )
+    problem = find_genesis_problem(genesis)
+    if problem is not None:
+        raise build_usage_error(problem)
+    return genesis
+
+
+def _create_validator(draft: Path, validator: ValidatorSpec, passphrase: bytes) -> Validator:
+    identity = make_tls_identity(validator.name)
+    label = create_key(
+        draft / validator.name / NODE_KEY_PATH,
+        passphrase,
+        KeyKind.NODE,
+        validator.name,
+        attachment=identity.key_pem,
+    )
+    (draft / validator.name).chmod(0o700)  # it will hold the store, the journal and the admin socket
+    return Validator(validator.name, label.public_key, identity.certificate)
+
+
+def _build_client_settings(spec: NetworkSpec) -> ClientSettings:
+    return ClientSettings(
+        genesis=GENESIS_NAME,
+        validators=[
+            ValidatorEnd(v.name, f"http://{_as_authority(v.host)}:{v.api_port}") for v in spec.validators
+        ],
+        utility_key=f"{UTILITY_DIRECTORY}/{spec.utility.name}{KEY_SUFFIX}",
+    )
+
+
+def _as_authority(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
