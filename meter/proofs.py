@@ -1,0 +1,104 @@
+"""Offline verification: what a quorum of the validators signed, checked with nothing but the genesis.
+
+No network, no clock, no state: the same functions serve a meter, `gridbft tx proof --verify` and an auditor's desk.
+Membership is the genesis validators (epoch 0).
+"""
+
+from dataclasses import dataclass
+from typing import NewType
+
+from consensus.certificates import check_certificate
+from consensus.membership import Membership
+from consensus.messages import Certificate
+from primitives.encoding import DecodeError, Struct, decode, encode
+from primitives.ids import Digest, Epoch, Height
+from vm.genesis import Genesis
+from vm.receipt import Receipt, ReceiptProof, is_receipt_included
+
+CERTIFIED_RECEIPT_BYTES_MAX = 256 * 1024
+"""A certificate of 128 validators has 13 kB, a header 0.2 kB: room for a thousand linked headers."""
+
+CertifiedHeight = NewType("CertifiedHeight", int)
+"""A height whose header a quorum signed, as verified here; never one that a node merely claims."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrustAnchor:
+    """All that a verifier believes beforehand: the genesis hash and the validators it names."""
+
+    genesis_hash: Digest
+    membership: Membership
+
+
+class CertifiedReceipt(Struct, frozen=True):
+    """A receipt with everything needed to check it; the file format of `tx proof`."""
+
+    proof: ReceiptProof
+    certificate: Certificate
+
+    @property
+    def receipt(self) -> Receipt:
+        """Return what became of the transaction."""
+        return self.proof.receipt
+
+    @property
+    def height(self) -> Height:
+        """Return the height of the receipt's block (0 when there is no header, which no check lets pass)."""
+        return Height(self.proof.headers[0].height if self.proof.headers else 0)
+
+
+def build_trust_anchor(genesis: Genesis) -> TrustAnchor:
+    """Return what a genesis lets its holder verify."""
+    return TrustAnchor(genesis.compute_hash(), Membership(Epoch(0), genesis.validators))
+
+
+def check_receipt(anchor: TrustAnchor, transaction_id: Digest, certified: CertifiedReceipt) -> str | None:
+    """Return why this proves nothing about the transaction, or None when a quorum signed its result.
+
+    In this order: the receipt is the transaction's; it stands under the first header and the headers are linked; the
+    certificate is of the last header; a quorum of the genesis validators signed it.
+    """
+    proof = certified.proof
+    if proof.receipt.transaction_id != transaction_id:
+        return "the receipt is of another transaction"
+    if not is_receipt_included(proof):
+        return "the receipt does not stand under its header"
+    if proof.headers[-1] != certified.certificate.header:
+        return "the certificate is of another header"
+    return check_certificate(anchor.membership, anchor.genesis_hash, certified.certificate)
+
+
+def check_certified_height(anchor: TrustAnchor, certificate: Certificate) -> CertifiedHeight | None:
+    """Return the height that a quorum of the genesis validators signed, or None when they did not."""
+    if check_certificate(anchor.membership, anchor.genesis_hash, certificate) is not None:
+        return None
+    return CertifiedHeight(certificate.header.height)
+
+
+def encode_certified_receipt(certified: CertifiedReceipt) -> bytes:
+    """Return the bytes of a proof file."""
+    return encode(certified)
+
+
+def decode_certified_receipt(data: bytes) -> CertifiedReceipt:
+    """Return the content of a proof file; it is not checked here.
+
+    Raises:
+        DecodeError: too large, malformed or not canonical.
+
+    """
+    if len(data) > CERTIFIED_RECEIPT_BYTES_MAX:
+        raise DecodeError(f"a proof has at most {CERTIFIED_RECEIPT_BYTES_MAX} bytes, this one {len(data)}")
+    return decode(data, CertifiedReceipt)
+
+
+def read_certified_receipt(proof: bytes, certificate: bytes) -> CertifiedReceipt:
+    """Return the certified receipt of the two parts in which a validator answers.
+
+    Raises:
+        DecodeError: too large, malformed or not canonical.
+
+    """
+    if len(proof) + len(certificate) > CERTIFIED_RECEIPT_BYTES_MAX:
+        raise DecodeError(f"a proof has at most {CERTIFIED_RECEIPT_BYTES_MAX} bytes")
+    return CertifiedReceipt(decode(proof, ReceiptProof), decode(certificate, Certificate))
