@@ -20,6 +20,7 @@ class HashDomain(bytes, Enum):
     MEMBERSHIP = b"gridbft/members"
     MERKLE_LEAF = b"gridbft/m-leaf"
     MERKLE_NODE = b"gridbft/m-node"
+    MERKLE_ROOT = b"gridbft/m-root"
     STATE_LEAF = b"gridbft/s-leaf"
     STATE_BUCKET = b"gridbft/s-bucket"
     STATE_NODE = b"gridbft/s-node"

@@ -1,4 +1,8 @@
-"""Binary Merkle tree over a list, with inclusion proofs (RFC 6962, section 2.1, with BLAKE2b domains)."""
+"""Binary Merkle tree over a list, with inclusion proofs (RFC 6962, section 2.1, with BLAKE2b domains).
+
+The root also hashes the number of leaves: without it a leaf that moved up alone (the third of three) could be shown
+at another place of a shorter list.
+"""
 
 from collections.abc import Sequence
 
@@ -7,7 +11,7 @@ from primitives.hashing import EMPTY_DIGEST, HashDomain, compute_hash
 from primitives.ids import Digest
 
 
-class MerkleProof(Struct):
+class MerkleProof(Struct, frozen=True):
     """Shows that a leaf stands at ``index`` of a list of ``count``; siblings from the leaf upwards."""
 
     index: int
@@ -22,7 +26,7 @@ def compute_merkle_root(leaves: Sequence[bytes]) -> Digest:
     level = [compute_hash(HashDomain.MERKLE_LEAF, leaf) for leaf in leaves]
     while len(level) > 1:
         level = _compute_parents(level)
-    return level[0]
+    return _compute_root(len(leaves), level[0])
 
 
 def compute_merkle_proof(leaves: Sequence[bytes], index: int) -> MerkleProof:
@@ -64,7 +68,11 @@ def is_merkle_proof_valid(leaf: bytes, proof: MerkleProof, root: Digest) -> bool
             digest = compute_hash(HashDomain.MERKLE_NODE, pair)
         position >>= 1
         width = (width + 1) >> 1
-    return not siblings and digest == root
+    return not siblings and _compute_root(proof.count, digest) == root
+
+
+def _compute_root(count: int, top: Digest) -> Digest:
+    return compute_hash(HashDomain.MERKLE_ROOT, count.to_bytes(8) + top)
 
 
 def _compute_parents(level: list[Digest]) -> list[Digest]:
