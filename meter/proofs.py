@@ -18,6 +18,9 @@ from vm.receipt import Receipt, ReceiptProof, is_receipt_included
 CERTIFIED_RECEIPT_BYTES_MAX = 256 * 1024
 """A certificate of 128 validators has 13 kB, a header 0.2 kB: room for a thousand linked headers."""
 
+CERTIFICATES_REMEMBERED_MAX = 64
+"""A thousand transactions of one submission lie in a few blocks; 64 certificates take at most 0.9 MB."""
+
 CertifiedHeight = NewType("CertifiedHeight", int)
 """A height whose header a quorum signed, as verified here; never one that a node merely claims."""
 
@@ -58,6 +61,14 @@ def check_receipt(anchor: TrustAnchor, transaction_id: Digest, certified: Certif
     In this order: the receipt is the transaction's; it stands under the first header and the headers are linked; the
     certificate is of the last header; a quorum of the genesis validators signed it.
     """
+    problem = check_receipt_link(transaction_id, certified)
+    if problem is not None:
+        return problem
+    return check_certificate(anchor.membership, anchor.genesis_hash, certified.certificate)
+
+
+def check_receipt_link(transaction_id: Digest, certified: CertifiedReceipt) -> str | None:
+    """Return why the receipt does not belong under its certificate's header, or None; signatures are not checked."""
     proof = certified.proof
     if proof.receipt.transaction_id != transaction_id:
         return "the receipt is of another transaction"
@@ -65,7 +76,28 @@ def check_receipt(anchor: TrustAnchor, transaction_id: Digest, certified: Certif
         return "the receipt does not stand under its header"
     if proof.headers[-1] != certified.certificate.header:
         return "the certificate is of another header"
-    return check_certificate(anchor.membership, anchor.genesis_hash, certified.certificate)
+    return None
+
+
+class ReceiptVerifier:
+    """Checks many receipts and each certificate only once; mutable, and bounded in what it remembers."""
+
+    def __init__(self, anchor: TrustAnchor) -> None:
+        """Take what is believed beforehand."""
+        self.anchor = anchor
+        self._sound: dict[Certificate, None] = {}
+
+    def check(self, transaction_id: Digest, certified: CertifiedReceipt) -> str | None:
+        """Return what ``check_receipt`` returns."""
+        problem = check_receipt_link(transaction_id, certified)
+        if problem is not None or certified.certificate in self._sound:
+            return problem
+        problem = check_certificate(self.anchor.membership, self.anchor.genesis_hash, certified.certificate)
+        if problem is None:
+            if len(self._sound) == CERTIFICATES_REMEMBERED_MAX:
+                del self._sound[next(iter(self._sound))]
+            self._sound[certified.certificate] = None
+        return problem
 
 
 def check_certified_height(anchor: TrustAnchor, certificate: Certificate) -> CertifiedHeight | None:

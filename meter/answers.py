@@ -1,0 +1,148 @@
+"""What a validator answers over HTTP, as types. These are its claims: only proofs are evidence.
+
+Fields that a newer validator adds are passed over; a missing or mistyped one makes the answer unreadable.
+"""
+
+from typing import TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+Number = int | float
+
+SHOWN_CHARACTERS_MAX = 200
+"""What is shown of a stranger's text."""
+
+
+class AnswerError(ValueError):
+    """The answer is not what was asked for; the message says where in one line."""
+
+
+class ApiError(msgspec.Struct, frozen=True):
+    """Every refusal of the API: a name and a sentence."""
+
+    error: str
+    detail: str = ""
+
+
+class SubmitAnswer(msgspec.Struct, frozen=True):
+    """One transaction of a submission: accepted, known, or refused with the name of the reason."""
+
+    status: str
+    id: str = ""
+    error: str | None = None
+    detail: str = ""
+
+
+class BatchAnswer(msgspec.Struct, frozen=True):
+    """The results of a batch, in its order."""
+
+    results: list[SubmitAnswer]
+
+
+class ProofAnswer(msgspec.Struct, frozen=True):
+    """A receipt's proof and certificate (base64 in JSON), or the reason why there is none yet."""
+
+    id: str
+    height: int = 0
+    certificate_height: int = 0
+    proof: bytes = b""
+    certificate: bytes = b""
+    error: str | None = None
+
+
+class ProofsAnswer(msgspec.Struct, frozen=True):
+    """The proofs of several transactions."""
+
+    proofs: list[ProofAnswer]
+
+
+class TransactionAnswer(msgspec.Struct, frozen=True):
+    """Where a transaction stands: pending, or committed at a place."""
+
+    id: str
+    status: str
+    height: int | None = None
+    index: int | None = None
+    rejection: str | None = None
+    certified: bool = False
+
+
+class LatencyAnswer(msgspec.Struct, frozen=True):
+    """Milliseconds from a transaction's arrival to its certificate; None while nothing was measured."""
+
+    p50: Number | None = None
+    p99: Number | None = None
+
+
+class StatusAnswer(msgspec.Struct, frozen=True):
+    """How a validator describes itself. ``waiting`` is a sentence when it is not committing."""
+
+    name: str
+    chain: str
+    genesis_hash: str
+    role: str
+    height: int
+    certified_height: int
+    view: int
+    epoch: int
+    active: bool
+    primary: str
+    phase: str
+    block_time_ms: int
+    state_root: str
+    mempool: int
+    view_changes: int
+    peers: list[dict[str, object]] = []
+    waiting: str | None = None
+    commit_latency_ms: LatencyAnswer = LatencyAnswer()
+    counters: dict[str, Number] = {}
+
+
+class BalancesAnswer(msgspec.Struct, frozen=True):
+    """Money of an account: nano-currency of settlement (negative: it owes), and coins."""
+
+    settlement_nano: int = 0
+    coins: int = 0
+
+
+class AccountAnswer(msgspec.Struct, frozen=True):
+    """An account; ``nonce_hint`` is the next nonce that neither the state nor the mempool has seen."""
+
+    account: str
+    name: str
+    role: str
+    status: str
+    public_key: str
+    nonce: int
+    balances: BalancesAnswer
+    height: int
+    nonce_hint: int
+
+
+def decode_answer(data: bytes, expected: type[T]) -> T:
+    """Return the JSON answer as ``expected``.
+
+    Raises:
+        AnswerError: not JSON, or of another shape.
+
+    """
+    try:
+        return msgspec.json.decode(data, type=expected)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise AnswerError(" ".join(str(error).split())[:200]) from None
+
+
+def decode_error(data: bytes) -> ApiError:
+    """Return what an error answer says, fit to be shown, or a placeholder when it says nothing readable."""
+    try:
+        error = msgspec.json.decode(data, type=ApiError)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ApiError("UNREADABLE", "the answer is not the API's")
+    return ApiError(to_line(error.error), to_line(error.detail))
+
+
+def to_line(text: str) -> str:
+    """Return a stranger's text as one printable line: it may end up on a terminal."""
+    return "".join(sign if sign.isprintable() else "?" for sign in text[:SHOWN_CHARACTERS_MAX])

@@ -1,0 +1,398 @@
+"""A client of several validators that trusts none of them.
+
+It takes a transaction to any validator that answers, waits, and believes only what a quorum signed: every receipt is
+verified offline against the genesis that its user holds. A validator that shows something forged, or another genesis,
+is not asked again. Everything is bounded: time, rounds, and the size of what is read.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from time import monotonic
+from typing import TypeVar
+from urllib.parse import quote
+
+import aiohttp
+
+from meter.answers import (
+    AccountAnswer,
+    AnswerError,
+    BatchAnswer,
+    ProofAnswer,
+    ProofsAnswer,
+    StatusAnswer,
+    SubmitAnswer,
+    TransactionAnswer,
+    to_line,
+)
+from meter.outcomes import (
+    Accepted,
+    Outcome,
+    OutcomeUnknown,
+    RefusedByNode,
+    Submission,
+    build_proven_outcome,
+)
+from meter.proofs import ReceiptVerifier, TrustAnchor, read_certified_receipt
+from meter.validators import (
+    STATUS_OK_MAX,
+    Answer,
+    ClientError,
+    ClientSettings,
+    QuestionRefusedError,
+    Request,
+    Validator,
+    ValidatorFailedError,
+    Validators,
+    read_json,
+)
+from primitives.encoding import DecodeError, encode
+from primitives.ids import Digest
+from primitives.limits import BATCH_TRANSACTIONS_MAX
+from vm.receipt import Rejection
+from vm.transaction import SealedTransaction
+
+T = TypeVar("T")
+
+ANSWER_BYTES_MAX = 4 * 1024 * 1024
+"""100 proofs with certificates of 128 validators take 2.5 MB in base64."""
+PROOFS_PER_REQUEST = 100
+SUBMIT_BYTES_MAX = 256 * 1024
+"""A thousand readings; more go in several requests."""
+WAIT_MS_MAX = 10_000
+"""How long one request waits at the validator: the API allows 30 s, less notices a dead validator sooner."""
+CONNECTIONS_MAX = 16
+"""Open at once, to all validators together."""
+REJECTIONS = frozenset(Rejection)
+
+
+@asynccontextmanager
+async def open_client(
+    urls: Sequence[str], anchor: TrustAnchor, settings: ClientSettings | None = None
+) -> AsyncIterator["Client"]:
+    """Open a client of the validators at these addresses, preferred first, for the network of ``anchor``.
+
+    Raises:
+        AddressError: no address, too many, or one that is not http(s)://HOST:PORT.
+
+    """
+    patience = settings or ClientSettings()
+    async with aiohttp.ClientSession(
+        auto_decompress=False,  # a small answer must not become a large one
+        connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"Accept-Encoding": "identity", "User-Agent": "gridbft-meter"},
+        timeout=aiohttp.ClientTimeout(total=None),  # the transport limits each exchange as a whole
+    ) as session:
+        transport = HttpTransport(session, patience.request_timeout_s)
+        yield Client(anchor, Validators(transport, urls, anchor.genesis_hash.hex(), patience))
+
+
+class HttpTransport:
+    """Carries questions over HTTP, with limits of time and size; follows no redirect."""
+
+    def __init__(self, session: aiohttp.ClientSession, timeout_s: float) -> None:
+        """Take an open session and the time that an exchange may last beyond the wait it asks for."""
+        self._session = session
+        self._timeout_s = timeout_s
+
+    async def exchange(self, url: str, request: Request) -> Answer:
+        """Return the answer of the validator at ``url``.
+
+        Raises:
+            ValidatorFailedError: unreachable, too slow, or an answer beyond the limit of size.
+
+        """
+        try:
+            async with (
+                asyncio.timeout(self._timeout_s + request.wait_s),
+                self._session.request(
+                    request.method,
+                    url + request.path,
+                    params=request.query,
+                    data=request.body,
+                    headers={"Content-Type": "application/octet-stream"}
+                    if request.body is not None
+                    else None,
+                    allow_redirects=False,
+                ) as response,
+            ):
+                body = await _read_bounded(response)
+                return Answer(response.status, body, _read_retry_after(response))
+        except TimeoutError:
+            raise ValidatorFailedError("did not answer in time") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise ValidatorFailedError(to_line(str(error) or type(error).__name__)) from None
+
+
+async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > ANSWER_BYTES_MAX:
+            raise ValidatorFailedError(f"answered with more than {ANSWER_BYTES_MAX} bytes")
+    return bytes(body)
+
+
+def _read_retry_after(response: aiohttp.ClientResponse) -> float:
+    text = response.headers.get("Retry-After", "")
+    return float(text) if text.isascii() and text.isdigit() and len(text) <= len("3600") else 0.0
+
+
+class Client:
+    """The door to the network; made by ``open_client``. Several tasks may use it at once."""
+
+    def __init__(self, anchor: TrustAnchor, validators: Validators) -> None:
+        """Take what is believed beforehand, and whom to ask."""
+        self._verifier = ReceiptVerifier(anchor)
+        self._validators = validators
+        self._settings = validators.settings
+
+    @property
+    def distrusted(self) -> dict[str, str]:
+        """Return the validators that showed something forged or another genesis, with what it was."""
+        members = self._validators.members
+        return {member.url: member.distrusted for member in members if member.distrusted is not None}
+
+    async def submit(self, transaction: SealedTransaction) -> Submission:
+        """Take one transaction to the first validator that accepts it."""
+        return (await self.submit_many([transaction]))[0]
+
+    async def submit_many(self, transactions: Sequence[SealedTransaction]) -> list[Submission]:
+        """Take transactions to the first validators that accept them; the results are in their order."""
+        results: list[Submission] = []
+        for part in _split_by_size(transactions):
+            results += await self._submit_part(part)
+        return results
+
+    async def deliver(self, transaction: SealedTransaction, timeout_s: float) -> Outcome:
+        """Submit one transaction and wait for its verified result."""
+        return (await self.deliver_many([transaction], timeout_s))[0]
+
+    async def deliver_many(
+        self, transactions: Sequence[SealedTransaction], timeout_s: float
+    ) -> list[Outcome]:
+        """Submit transactions and wait until each has a verified result, at most ``timeout_s``.
+
+        What is not proven after a while is sent again, the same bytes, to another validator first. For what everybody
+        refuses to take, a proof is asked for once: it may have been applied before.
+        """
+        known: dict[bytes, Outcome] = {}
+        pending = list({transaction.id: transaction for transaction in transactions}.values())
+        reason = "no validator answered in time"
+        end_s = monotonic() + timeout_s
+        try:
+            async with asyncio.timeout(timeout_s):
+                while pending:
+                    submissions = await self.submit_many(pending)
+                    reason = _find_reason(submissions)
+                    known |= await self._await_proofs(submissions, end_s)
+                    pending = [transaction for transaction in pending if transaction.id not in known]
+                    self._validators.prefer_next()
+        except TimeoutError:
+            pass  # what is not known now is told as unknown
+        return [
+            known.get(entry.id) or OutcomeUnknown(entry.id, f"{reason}; sending the same bytes again is safe")
+            for entry in transactions
+        ]
+
+    async def wait(self, name: Digest, timeout_s: float) -> Outcome:
+        """Return the proven result of a transaction, or that it is unknown after ``timeout_s``."""
+        known = await self.wait_many([name], timeout_s)
+        return known.get(name) or OutcomeUnknown(name, "no certificate came in time; ask again")
+
+    async def wait_many(self, names: Sequence[Digest], timeout_s: float) -> dict[bytes, Outcome]:
+        """Return the proven results of these transactions, as many as there are within ``timeout_s``."""
+        known: dict[bytes, Outcome] = {}
+        pending = list(dict.fromkeys(names))
+        end_s = monotonic() + timeout_s
+        pause_s = self._settings.pause_first_s
+        while pending:
+            left_s = max(0.0, end_s - monotonic())
+            found = await self._fetch_proofs(pending, min(WAIT_MS_MAX, int(left_s * 1000)))
+            known |= found
+            pending = [name for name in pending if name not in known]
+            left_s = end_s - monotonic()
+            if not pending or left_s <= 0:
+                break
+            if not found:
+                # Another validator may know more; and an answer that did not wait must not make a busy loop.
+                self._validators.prefer_next()
+                await asyncio.sleep(min(pause_s, left_s))
+                pause_s = min(2 * pause_s, self._settings.pause_max_s)
+        return known
+
+    async def get_status(self) -> StatusAnswer:
+        """Return how the first validator that answers describes itself."""
+        return await self._ask("/v1/status", StatusAnswer)
+
+    async def get_statuses(self) -> dict[str, StatusAnswer | str]:
+        """Return each validator's description of itself, or one line why there is none, by address."""
+        members = self._validators.members
+        answers = await asyncio.gather(*(self._describe(member) for member in members))
+        return {member.url: answer for member, answer in zip(members, answers, strict=True)}
+
+    async def get_transaction(self, name: Digest) -> TransactionAnswer:
+        """Return where a validator says that a transaction stands."""
+        return await self._ask(f"/v1/transactions/{name.hex()}", TransactionAnswer)
+
+    async def get_account(self, account: str) -> AccountAnswer:
+        """Return an account by its id (hex) or name."""
+        return await self._ask(f"/v1/accounts/{quote(account, safe='')}", AccountAnswer)
+
+    async def _ask(self, path: str, expected: type[T], query: dict[str, str] | None = None) -> T:
+        """Raise NoAnswerError, NotFoundError or QuestionRefusedError when there is no such answer."""
+        request = Request("GET", path, query=query or {})
+        return await self._validators.ask(request, lambda answer: read_json(answer, expected))
+
+    async def _describe(self, member: Validator) -> StatusAnswer | str:
+        if member.distrusted is not None:
+            return member.distrusted
+        try:
+            return read_json(
+                await self._validators.exchange(member, Request("GET", "/v1/status")), StatusAnswer
+            )
+        except (ValidatorFailedError, ClientError, AnswerError) as error:
+            return str(error)
+
+    async def _submit_part(self, part: Sequence[SealedTransaction]) -> list[Submission]:
+        """Ask all validators in rounds, until one accepted each transaction or all of them refused it."""
+        results: dict[bytes, Submission] = {}
+        problems: dict[str, str] = {}
+        pauses = self._validators.get_pauses()
+        while True:
+            has_silent = False
+            for validator in self._validators.get_order():
+                wanted = [entry for entry in part if not isinstance(results.get(entry.id), Accepted)]
+                if not wanted:
+                    break
+                try:
+                    found = await self._send_part(validator, wanted)
+                except (ValidatorFailedError, ClientError, AnswerError) as error:
+                    problems[validator.url] = str(error)
+                    has_silent = True
+                    continue
+                for name, submission in found.items():
+                    # One validator's full mempool says less than another's refusal.
+                    if not isinstance(submission, OutcomeUnknown) or name not in results:
+                        results[name] = submission
+            is_settled = all(_is_settled(results.get(entry.id), has_silent=has_silent) for entry in part)
+            pause_s = None if is_settled else next(pauses, None)
+            if pause_s is None:
+                break
+            await asyncio.sleep(pause_s)
+        reason = self._validators.describe(problems)
+        return [results.get(entry.id) or OutcomeUnknown(entry.id, reason) for entry in part]
+
+    async def _send_part(
+        self, validator: Validator, part: list[SealedTransaction]
+    ) -> dict[bytes, Submission]:
+        """Return what one validator says to each transaction."""
+        if len(part) == 1:
+            request = Request("POST", "/v1/transactions", part[0].raw)
+            answers = [_read_single(await self._validators.exchange(validator, request))]
+        else:
+            request = Request("POST", "/v1/transactions/batch", encode(tuple(entry.raw for entry in part)))
+            answers = read_json(await self._validators.exchange(validator, request), BatchAnswer).results
+        if len(answers) != len(part):
+            raise ValidatorFailedError(f"gave {len(answers)} results for {len(part)} transactions")
+        return {
+            entry.id: _read_submission(entry.id, answer) for entry, answer in zip(part, answers, strict=True)
+        }
+
+    async def _await_proofs(self, submissions: list[Submission], end_s: float) -> dict[bytes, Outcome]:
+        """Return what is proven of these submissions before it is time to send again, and the refusals."""
+        refused = {entry.transaction_id: entry for entry in submissions if isinstance(entry, RefusedByNode)}
+        waiting = [entry.transaction_id for entry in submissions if entry.transaction_id not in refused]
+        known: dict[bytes, Outcome] = dict(refused.items())
+        if refused:
+            known |= await self._fetch_proofs(list(refused), 0)
+        patience_s = max(0.0, min(self._settings.resend_after_s, end_s - monotonic()))
+        return known | await self.wait_many(waiting, patience_s)
+
+    async def _fetch_proofs(self, names: list[Digest], wait_ms: int) -> dict[bytes, Outcome]:
+        """Return the verified results that a validator can show now; only the first request waits."""
+        known: dict[bytes, Outcome] = {}
+        for start in range(0, len(names), PROOFS_PER_REQUEST):
+            part = names[start : start + PROOFS_PER_REQUEST]
+            for validator in self._validators.get_order():
+                try:
+                    await self._fetch_part(validator, part, wait_ms if start == 0 else 0, known)
+                except (ValidatorFailedError, ClientError, AnswerError):
+                    continue
+                break
+        return known
+
+    async def _fetch_part(
+        self, validator: Validator, names: list[Digest], wait_ms: int, known: dict[bytes, Outcome]
+    ) -> None:
+        """Add to ``known`` what a validator proves; one forged proof and it is not asked again."""
+        request = Request(
+            "POST", "/v1/proofs", encode(tuple(names)), {"wait_ms": str(wait_ms)}, wait_s=wait_ms / 1000
+        )
+        answers = read_json(await self._validators.exchange(validator, request), ProofsAnswer).proofs
+        wanted = {name.hex(): name for name in names}
+        for answer in answers:
+            name = wanted.get(answer.id)
+            if name is None or answer.error is not None:
+                continue
+            problem = self._verify(name, answer, known)
+            if problem is not None:
+                raise self._validators.distrust(validator, f"showed a forged proof: {problem}")
+
+    def _verify(self, name: Digest, answer: ProofAnswer, known: dict[bytes, Outcome]) -> str | None:
+        try:
+            certified = read_certified_receipt(answer.proof, answer.certificate)
+        except DecodeError as error:
+            return str(error)
+        problem = self._verifier.check(name, certified)
+        if problem is None:
+            known[name] = build_proven_outcome(certified)
+        return problem
+
+
+def _split_by_size(transactions: Sequence[SealedTransaction]) -> Iterator[list[SealedTransaction]]:
+    """Yield the transactions in parts that fit one request each."""
+    part: list[SealedTransaction] = []
+    size = 0
+    for transaction in transactions:
+        if part and (len(part) == BATCH_TRANSACTIONS_MAX or size + len(transaction.raw) > SUBMIT_BYTES_MAX):
+            yield part
+            part, size = [], 0
+        part.append(transaction)
+        size += len(transaction.raw)
+    if part:
+        yield part
+
+
+def _read_single(answer: Answer) -> SubmitAnswer:
+    if answer.status <= STATUS_OK_MAX:
+        return read_json(answer, SubmitAnswer)
+    try:
+        read_json(answer, SubmitAnswer)
+    except QuestionRefusedError as error:
+        return SubmitAnswer("refused", error=error.name, detail=str(error))
+    raise ValidatorFailedError(f"answered {answer.status}")
+
+
+def _read_submission(name: Digest, answer: SubmitAnswer) -> Submission:
+    if answer.id not in {"", name.hex()}:
+        raise ValidatorFailedError("answered about another transaction")
+    if answer.status in {"accepted", "known"}:
+        return Accepted(name)
+    rejection = to_line(answer.error or "REFUSED")
+    if rejection in REJECTIONS:
+        return RefusedByNode(name, rejection, to_line(answer.detail))
+    return OutcomeUnknown(name, f"a validator has no room for it now: {rejection}")
+
+
+def _is_settled(submission: Submission | None, *, has_silent: bool) -> bool:
+    """A refusal counts only when every validator had its say."""
+    return isinstance(submission, Accepted) or (isinstance(submission, RefusedByNode) and not has_silent)
+
+
+def _find_reason(submissions: list[Submission]) -> str:
+    for submission in submissions:
+        if isinstance(submission, OutcomeUnknown):
+            return submission.reason
+    return "no certificate came in time"
