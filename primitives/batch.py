@@ -5,7 +5,7 @@ from primitives.hashing import EMPTY_DIGEST, HashDomain, compute_hash, compute_t
 from primitives.ids import Digest, ReplicaId, UnixMs
 
 
-class BatchHeader(Struct):
+class BatchHeader(Struct, frozen=True):
     """What agreement is about: who proposed when, and the ids of the transactions in their order."""
 
     proposer: bytes
@@ -17,7 +17,7 @@ class BatchHeader(Struct):
         return compute_hash(HashDomain.BATCH, encode(self))
 
 
-class Batch(Struct):
+class Batch(Struct, frozen=True):
     """A batch header with the exact bytes of its transactions; opaque to agreement."""
 
     header: BatchHeader

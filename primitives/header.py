@@ -11,7 +11,7 @@ from primitives.ids import Digest
 PROTOCOL_VERSION = 1
 
 
-class Validator(Struct):
+class Validator(Struct, frozen=True):
     """A member of the validator set: its name, its voting key and its pinned TLS certificate (DER)."""
 
     name: str
@@ -24,7 +24,7 @@ def compute_membership_hash(validators: tuple[Validator, ...]) -> Digest:
     return compute_hash(HashDomain.MEMBERSHIP, encode(validators))
 
 
-class BlockHeader(Struct):
+class BlockHeader(Struct, frozen=True):
     """What a block's certificate signs. It never names the view: replicas may commit in different views.
 
     ``time_ms`` is block time, UTC milliseconds; digests are 32 bytes.
@@ -46,7 +46,7 @@ class BlockHeader(Struct):
         return compute_hash(HashDomain.HEADER, encode(self))
 
 
-class Block(Struct):
+class Block(Struct, frozen=True):
     """An executed batch under its header."""
 
     header: BlockHeader

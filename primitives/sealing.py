@@ -21,7 +21,7 @@ class SealError(Exception):
     """A sealed secret cannot be opened; the message says why in one line."""
 
 
-class SealedSecret(Struct):
+class SealedSecret(Struct, frozen=True):
     """The file format of a key; ``label`` is public and authenticated."""
 
     version: int
@@ -35,9 +35,7 @@ class SealedSecret(Struct):
 
 def seal(passphrase: bytes, label: str, secret: bytes, salt: bytes, nonce: bytes) -> bytes:
     """Return the sealed form of ``secret``; ``salt`` and ``nonce`` must be fresh random bytes."""
-    key = argon2id.kdf(
-        KEY_BYTES, passphrase, salt, opslimit=ARGON2_OPERATIONS, memlimit=ARGON2_MEMORY_BYTES
-    )
+    key = argon2id.kdf(KEY_BYTES, passphrase, salt, opslimit=ARGON2_OPERATIONS, memlimit=ARGON2_MEMORY_BYTES)
     ciphertext = bindings.crypto_aead_xchacha20poly1305_ietf_encrypt(secret, label.encode(), nonce, key)
     return encode(
         SealedSecret(SEAL_VERSION, label, salt, nonce, ARGON2_OPERATIONS, ARGON2_MEMORY_BYTES, ciphertext)

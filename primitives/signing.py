@@ -57,4 +57,6 @@ def is_signature_valid(
 
 def is_public_key_sound(public_key: bytes) -> bool:
     """Tell whether a key may be registered: canonical, on the prime-order subgroup, not of small order."""
-    return len(public_key) == PUBLIC_KEY_BYTES and bool(bindings.crypto_core_ed25519_is_valid_point(public_key))
+    return len(public_key) == PUBLIC_KEY_BYTES and bool(
+        bindings.crypto_core_ed25519_is_valid_point(public_key)
+    )

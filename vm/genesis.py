@@ -12,7 +12,7 @@ SLOT_SECONDS_ALLOWED = (900, 3600)
 CURRENCY_BYTES_MAX = 8
 
 
-class EnergyParameters(Struct):
+class EnergyParameters(Struct, frozen=True):
     """How slots are metered and priced. Prices are micro-currency per kWh, times are seconds.
 
     ``grace_s``: how long after its end a slot waits for silent meters. ``correction_s``: how long after its end
@@ -28,7 +28,7 @@ class EnergyParameters(Struct):
     retail_price: int
 
 
-class ConsensusParameters(Struct):
+class ConsensusParameters(Struct, frozen=True):
     """Agreement's parameters; milliseconds. They bound waiting, never safety.
 
     ``view_timeout_ms`` doubles up to ``view_timeout_max_ms`` while views fail; ``request_deadline_ms`` is how
@@ -45,7 +45,7 @@ class ConsensusParameters(Struct):
     drift_ms: int = 2000
 
 
-class GenesisAccount(Struct):
+class GenesisAccount(Struct, frozen=True):
     """An account that exists from the first block."""
 
     account: bytes
@@ -54,7 +54,7 @@ class GenesisAccount(Struct):
     name: str
 
 
-class Genesis(Struct):
+class Genesis(Struct, frozen=True):
     """The network's constitution; its hash binds every signature, connection and data directory."""
 
     version: int
@@ -107,7 +107,9 @@ def _find_identity_problem(genesis: Genesis) -> str | None:
     if genesis.version != GENESIS_VERSION:
         return f"genesis version {genesis.version} is not {GENESIS_VERSION}"
     if not is_name_sound(genesis.name):
-        return f"network name {genesis.name!r}: 1 to {NAME_BYTES_MAX} letters, digits, dots, dashes, underscores"
+        return (
+            f"network name {genesis.name!r}: 1 to {NAME_BYTES_MAX} letters, digits, dots, dashes, underscores"
+        )
     if not 0 < len(genesis.currency) <= CURRENCY_BYTES_MAX or not genesis.currency.isalpha():
         return f"currency {genesis.currency!r}: 1 to {CURRENCY_BYTES_MAX} letters"
     if genesis.time_ms < 0:

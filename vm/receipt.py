@@ -64,7 +64,7 @@ class Rejection(StrEnum):
     CORRECTION_LIMIT = "CORRECTION_LIMIT"
 
 
-class Receipt(Struct):
+class Receipt(Struct, frozen=True):
     """The result of one transaction at its place in a block; ``rejection`` is None when it was applied.
 
     ``consumed`` tells whether the account's nonce is spent: if not, the same transaction may still be applied later.
@@ -75,7 +75,7 @@ class Receipt(Struct):
     consumed: bool
 
 
-class ReceiptProof(Struct):
+class ReceiptProof(Struct, frozen=True):
     """A receipt with its place under a certified header.
 
     ``headers`` begins with the header of the receipt's block and follows the parents' links up to the header
@@ -89,7 +89,8 @@ class ReceiptProof(Struct):
 
 def is_receipt_included(proof: ReceiptProof) -> bool:
     """Tell whether the receipt stands under the first header and the headers are linked; the certificate is
-    checked by ``consensus.certificates``."""
+    checked by ``consensus.certificates``.
+    """
     headers = proof.headers
     if not headers or not are_headers_linked(headers):
         return False

@@ -1,11 +1,15 @@
 """State as the ledger sees it: a mapping from bytes to bytes, and an overlay that collects one block's writes."""
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+from primitives.encoding import Struct, decode_trusted, encode
+
+Record = TypeVar("Record", bound=Struct)
 
 
 class StateReader(Protocol):
-    """Where values are read; the store implements it, and so does any overlay."""
+    """Where values are read; the store implements it, and so does a snapshot of it."""
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value of ``key``, or None."""
@@ -14,3 +18,75 @@ class StateReader(Protocol):
     def iterate(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Yield (key, value) of all keys with ``prefix`` in byte order."""
         ...
+
+
+def read_record(state: StateReader, key: bytes, expected: type[Record]) -> Record | None:
+    """Return the record stored under ``key``, or None."""
+    data = state.get(key)
+    return None if data is None else decode_trusted(data, expected)
+
+
+class Overlay:
+    """A block's view of the state: records written so far over the parent's state, undone call by call.
+
+    Records are kept as objects and encoded once, when the block is finished.
+    """
+
+    def __init__(self, base: StateReader) -> None:
+        """Start without writes."""
+        self._base = base
+        self._records: dict[bytes, Struct | None] = {}
+        self._written: dict[bytes, None] = {}
+        self._undo: list[tuple[bytes, Struct | None, bool]] = []
+
+    def read(self, key: bytes, expected: type[Record]) -> Record | None:
+        """Return the record under ``key`` as this block sees it."""
+        if key in self._records:
+            return self._records[key]  # type: ignore[return-value]  # one key always holds one type
+        record = read_record(self._base, key, expected)
+        self._records[key] = record
+        return record
+
+    def write(self, key: bytes, record: Struct | None) -> None:
+        """Write a record, or remove it with None."""
+        if key not in self._records:
+            self._records[key] = None if self._base.get(key) is None else _Unread()
+        self._undo.append((key, self._records[key], key in self._written))
+        self._records[key] = record
+        self._written[key] = None
+
+    def iterate(self, prefix: bytes, expected: type[Record]) -> Iterator[tuple[bytes, Record]]:
+        """Yield (key, record) of all keys with ``prefix`` in byte order, this block's writes included."""
+        keys = {key for key, _ in self._base.iterate(prefix)}
+        keys |= {key for key in self._written if key.startswith(prefix)}
+        for key in sorted(keys):
+            record = self.read(key, expected)
+            if record is not None:
+                yield key, record
+
+    def mark(self) -> None:
+        """Forget how to undo: what was written so far stays."""
+        self._undo.clear()
+
+    def rollback(self) -> None:
+        """Undo every write since the last mark."""
+        for key, record, was_written in reversed(self._undo):
+            if isinstance(record, _Unread):
+                del self._records[key]
+            else:
+                self._records[key] = record
+            if not was_written:
+                del self._written[key]
+        self._undo.clear()
+
+    def collect_writes(self) -> dict[bytes, bytes | None]:
+        """Return the block's writes, sorted by key; a value of None removes the key."""
+        writes: dict[bytes, bytes | None] = {}
+        for key in sorted(self._written):
+            record = self._records[key]
+            writes[key] = None if record is None else encode(record)
+        return writes
+
+
+class _Unread(Struct, frozen=True):
+    """Stands for a stored record that nobody has decoded yet."""

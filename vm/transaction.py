@@ -25,7 +25,7 @@ NONCE_MAX = 2**53
 CONTRACT_NAME_BYTES_MAX = 16
 
 
-class Call(Struct):
+class Call(Struct, frozen=True):
     """What a transaction asks: a contract's method with its arguments as canonical bytes of the method's record."""
 
     contract: str
@@ -33,7 +33,7 @@ class Call(Struct):
     arguments: bytes
 
 
-class Transaction(Struct):
+class Transaction(Struct, frozen=True):
     """A signed call. ``valid_until`` is the last height at which it may be executed."""
 
     version: int
@@ -83,7 +83,10 @@ def decode_transaction(raw: bytes) -> SealedTransaction:
     if not (0 < transaction.nonce <= NONCE_MAX and 0 <= transaction.valid_until <= NONCE_MAX):
         message = "nonce or valid-until height is out of range"
         raise DecodeError(message)
-    if len(transaction.call.contract) > CONTRACT_NAME_BYTES_MAX or len(transaction.call.method) > CONTRACT_NAME_BYTES_MAX:
+    if (
+        len(transaction.call.contract) > CONTRACT_NAME_BYTES_MAX
+        or len(transaction.call.method) > CONTRACT_NAME_BYTES_MAX
+    ):
         message = "contract or method name is too long"
         raise DecodeError(message)
     return SealedTransaction(transaction, raw)
