@@ -224,7 +224,7 @@ class Client:
 
     async def get_status(self) -> StatusAnswer:
         """Return how the first validator that answers describes itself."""
-        return await self._ask("/v1/status", StatusAnswer)
+        return await self.ask("/v1/status", StatusAnswer)
 
     async def get_statuses(self) -> dict[str, StatusAnswer | str]:
         """Return each validator's description of itself, or one line why there is none, by address."""
@@ -234,14 +234,19 @@ class Client:
 
     async def get_transaction(self, name: Digest) -> TransactionAnswer:
         """Return where a validator says that a transaction stands."""
-        return await self._ask(f"/v1/transactions/{name.hex()}", TransactionAnswer)
+        return await self.ask(f"/v1/transactions/{name.hex()}", TransactionAnswer)
 
     async def get_account(self, account: str) -> AccountAnswer:
         """Return an account by its id (hex) or name."""
-        return await self._ask(f"/v1/accounts/{quote(account, safe='')}", AccountAnswer)
+        return await self.ask(f"/v1/accounts/{quote(account, safe='')}", AccountAnswer)
 
-    async def _ask(self, path: str, expected: type[T], query: dict[str, str] | None = None) -> T:
-        """Raise NoAnswerError, NotFoundError or QuestionRefusedError when there is no such answer."""
+    async def ask(self, path: str, expected: type[T], query: dict[str, str] | None = None) -> T:
+        """Return what a validator answers to GET ``path``: a claim, unless it carries a proof that is checked.
+
+        Raises:
+            NoAnswerError, NotFoundError, QuestionRefusedError: there is no such answer.
+
+        """
         request = Request("GET", path, query=query or {})
         return await self._validators.ask(request, lambda answer: read_json(answer, expected))
 
