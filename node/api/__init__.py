@@ -1,0 +1,1 @@
+"""The HTTP API of a validator, and its admin socket."""
