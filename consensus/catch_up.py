@@ -3,6 +3,8 @@
 A claimed height only decides whom to ask. What is executed is linked to a certificate that the host has checked.
 """
 
+from itertools import pairwise
+
 from consensus import timers
 from consensus.effects import Deliver, Effect, FetchBlocks, TimerName
 from consensus.events import BlocksFetched, Received
@@ -129,5 +131,5 @@ def _collect_claims(state: ReplicaState) -> dict[ReplicaId, int]:
 def _are_linked(headers: list[BlockHeader]) -> bool:
     return all(
         later.height == earlier.height + 1 and later.parent == earlier.compute_digest()
-        for earlier, later in zip(headers, headers[1:], strict=False)
+        for earlier, later in pairwise(headers)
     )

@@ -4,6 +4,7 @@ A meter runs ``check_certificate`` with the same code as a replica.
 """
 
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 
 from consensus.membership import Membership
 from consensus.messages import (
@@ -92,7 +93,7 @@ def check_prepared(
 
 def _check_signers(membership: Membership, signatures: Iterable[Signature], needed: int) -> str | None:
     signers = [entry.replica for entry in signatures]
-    if any(later <= earlier for earlier, later in zip(signers, signers[1:], strict=False)):
+    if any(later <= earlier for earlier, later in pairwise(signers)):
         return "the signers are not distinct and sorted"
     if any(signer not in membership.replica_set for signer in signers):
         return "a signer is not a member"

@@ -44,7 +44,7 @@ def accept_proposal(
 
 
 def vote_prepare(state: ReplicaState, instance: Instance) -> list[Effect]:
-    """Make the accepted proposal durable, and, as a backup, prepare it; the first vote of a position is the only one."""
+    """Make the accepted proposal durable and, as a backup, prepare it; a position gets one vote for ever."""
     proposal = instance.proposal
     if proposal is None:
         return []

@@ -59,8 +59,7 @@ def collect_records(state: ReplicaState) -> list[JournalRecord]:
         records.append(AcceptedNewView(state.new_view))
     if state.own_view_change is not None:
         records.append(OwnMessage(state.own_view_change))
-    for height in sorted(state.signed_headers):
-        records.append(SignedHeader(height, state.signed_headers[height]))
+    records += [SignedHeader(height, state.signed_headers[height]) for height in sorted(state.signed_headers)]
     for _, instance in sorted(state.instances.items()):
         records += _collect_instance(state, instance)
     return records
@@ -108,11 +107,14 @@ def _restore_message(state: ReplicaState, envelope: Envelope) -> None:
             if _is_open(state, entry.proposal):
                 _restore_proposal(state, entry.proposal, entry.signature)
                 _attach_batch(state, entry.proposal)
-    elif isinstance(message, Prepare | Commit) and message.epoch == state.epoch:
-        if message.view == state.view and message.sequence > state.stable_sequence:
-            instance = _get_instance(state, message.sequence)
-            votes = instance.prepares if isinstance(message, Prepare) else instance.commits
-            votes[state.own] = envelope
+    elif (
+        isinstance(message, Prepare | Commit)
+        and (message.epoch, message.view) == (state.epoch, state.view)
+        and message.sequence > state.stable_sequence
+    ):
+        instance = _get_instance(state, message.sequence)
+        votes = instance.prepares if isinstance(message, Prepare) else instance.commits
+        votes[state.own] = envelope
 
 
 def _restore_proposal(state: ReplicaState, proposal: Proposal, signature: bytes) -> None:

@@ -1,6 +1,7 @@
 """Receipts: what became of each transaction of a block, and the proof of it that needs no node."""
 
 from enum import StrEnum
+from itertools import pairwise
 
 from primitives.encoding import Struct, encode
 from primitives.header import BlockHeader
@@ -101,5 +102,5 @@ def are_headers_linked(headers: tuple[BlockHeader, ...]) -> bool:
     """Tell whether each header names the one before it as its parent, at the next height."""
     return all(
         later.parent == earlier.compute_digest() and later.height == earlier.height + 1
-        for earlier, later in zip(headers, headers[1:], strict=False)
+        for earlier, later in pairwise(headers)
     )

@@ -1,5 +1,6 @@
 """State as the ledger sees it: a mapping from bytes to bytes, and an overlay that collects one block's writes."""
 
+import heapq
 from collections.abc import Iterator
 from typing import Protocol, TypeVar
 
@@ -56,11 +57,13 @@ class Overlay:
         self._written[key] = None
 
     def iterate(self, prefix: bytes, expected: type[Record]) -> Iterator[tuple[bytes, Record]]:
-        """Yield (key, record) of all keys with ``prefix`` in byte order, this block's writes included."""
-        keys = {key for key, _ in self._base.iterate(prefix)}
-        keys |= {key for key in self._written if key.startswith(prefix)}
-        for key in sorted(keys):
-            record = self.read(key, expected)
+        """Yield (key, record) of all keys with ``prefix`` in byte order, the writes before the call included."""
+        stored = (key for key, _ in self._base.iterate(prefix))
+        written = sorted(key for key in self._written if key.startswith(prefix))
+        previous = None
+        for key in heapq.merge(stored, written):
+            record = None if key == previous else self.read(key, expected)
+            previous = key
             if record is not None:
                 yield key, record
 

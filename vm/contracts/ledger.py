@@ -187,13 +187,11 @@ def apply(context: CallContext, call: Struct) -> Rejection | None:
 
 def begin_block(context: BlockContext) -> None:
     """Free what expired, oldest first, at most EXPIRIES_PER_BLOCK_MAX."""
-    count = 0
-    for key, _ in context.state.iterate(DUE_PREFIX, Due):
+    for count, (key, _) in enumerate(context.state.iterate(DUE_PREFIX, Due)):
         expires_s = int.from_bytes(key[2:10], "big")
         if expires_s * 1000 > context.time_ms or count >= EXPIRIES_PER_BLOCK_MAX:
             return
         _release(context.state, key[10:])
-        count += 1
 
 
 def get_next_due_ms(_: LedgerContext, state: Overlay) -> int | None:

@@ -154,7 +154,9 @@ def check(context: CallContext, call: Struct) -> Rejection | None:
                 return Rejection.NOT_ALLOWED
             return _check_rotation(context.state, call)
         case Suspend():
-            return _check_suspension(context.state, call.account) if sender_is_utility else Rejection.NOT_ALLOWED
+            return (
+                _check_suspension(context.state, call.account) if sender_is_utility else Rejection.NOT_ALLOWED
+            )
         case Reinstate():
             if not sender_is_utility:
                 return Rejection.NOT_ALLOWED

@@ -1,0 +1,9 @@
+"""The native contracts by name, in the order in which they begin a block."""
+
+from vm.contract import Contract
+from vm.contracts import ledger, permissions
+from vm.contracts.energy.contract import CONTRACT as ENERGY
+
+CONTRACTS: dict[str, Contract] = {
+    contract.name: contract for contract in (permissions.CONTRACT, ledger.CONTRACT, ENERGY)
+}

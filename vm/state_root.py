@@ -1,0 +1,149 @@
+"""The state root: one hash that commits to every key, with a proof for any one of them.
+
+A tree of fixed depth and width 16 over 65,536 buckets. A key belongs to the bucket that the first 16 bits of its
+hash name; a bucket is the sorted list of its leaves' hashes, and a leaf is hash(key, value). Inner nodes are kept in
+memory as the concatenation of their children's digests; buckets live in the store. Updating a key rehashes its bucket
+and shares the rest of the path with all other changes of the block. A tree is immutable: a block gives a new one that
+shares every unchanged node with its parent.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from primitives.encoding import Struct
+from primitives.hashing import EMPTY_DIGEST, HashDomain, compute_hash
+from primitives.ids import DIGEST_BYTES, Digest
+
+WIDTH_BITS = 4
+WIDTH = 1 << WIDTH_BITS
+LEVELS = 4
+"""Four inner levels of width 16: 65,536 buckets hold a few keys each up to a million accounts."""
+
+BUCKETS = 1 << (WIDTH_BITS * LEVELS)
+PROOF_BUCKET_BYTES_MAX = 4096 * DIGEST_BYTES
+"""A proof names all leaves of one bucket; a bucket that large means billions of keys."""
+
+BucketReader = Callable[[int], bytes]
+
+
+class StateProof(Struct, frozen=True):
+    """Shows that a key has a value under a state root: its bucket's leaves, and each level's node up to the root."""
+
+    bucket: bytes
+    nodes: tuple[bytes, ...]
+
+
+class StateTree:
+    """The inner nodes of a state root; ``levels[0]`` is the root's node, ``levels[3]`` the 4,096 above the buckets."""
+
+    __slots__ = ("levels", "root")
+
+    def __init__(self, levels: tuple[tuple[bytes, ...], ...]) -> None:
+        """Bind the nodes; the root is the hash of the only node of the first level."""
+        self.levels = levels
+        self.root = compute_hash(HashDomain.STATE_NODE, levels[0][0])
+
+
+def build_tree(buckets: Iterable[tuple[int, bytes]]) -> StateTree:
+    """Return the tree over the stored buckets (index, content), in any order; absent ones are empty."""
+    digests = {index: _hash_bucket(content) for index, content in buckets}
+    return _replace_digests(_EMPTY_TREE, digests)
+
+
+def update_tree(
+    tree: StateTree, get_bucket: BucketReader, changes: Mapping[bytes, tuple[bytes | None, bytes | None]]
+) -> tuple[StateTree, dict[int, bytes]]:
+    """Return the tree after ``changes`` (key to old and new value; None is absent) and the changed buckets."""
+    buckets: dict[int, list[bytes]] = {}
+    for key, (old, new) in changes.items():
+        if old == new:
+            continue
+        index = get_bucket_index(key)
+        leaves = buckets.get(index)
+        if leaves is None:
+            leaves = buckets[index] = _split(get_bucket(index))
+        if old is not None:
+            leaves.remove(_hash_leaf(key, old))
+        if new is not None:
+            leaves.append(_hash_leaf(key, new))
+    contents = {index: b"".join(sorted(buckets[index])) for index in sorted(buckets)}
+    digests = {index: _hash_bucket(content) for index, content in contents.items()}
+    return _replace_digests(tree, digests), contents
+
+
+def prove(tree: StateTree, get_bucket: BucketReader, key: bytes) -> StateProof:
+    """Return the proof for ``key``; it shows whichever value the tree was built with."""
+    index = get_bucket_index(key)
+    nodes = tuple(
+        tree.levels[level][index >> (WIDTH_BITS * (LEVELS - level))] for level in reversed(range(LEVELS))
+    )
+    return StateProof(get_bucket(index), nodes)
+
+
+def is_state_proof_valid(key: bytes, value: bytes, proof: StateProof, root: Digest) -> bool:
+    """Tell whether ``key`` has ``value`` in the state whose root is ``root``."""
+    if len(proof.nodes) != LEVELS or len(proof.bucket) > PROOF_BUCKET_BYTES_MAX:
+        return False
+    if len(proof.bucket) % DIGEST_BYTES or any(len(node) != WIDTH * DIGEST_BYTES for node in proof.nodes):
+        return False
+    if _hash_leaf(key, value) not in _split(proof.bucket):
+        return False
+    index = get_bucket_index(key)
+    digest = _hash_bucket(proof.bucket)
+    for node in proof.nodes:
+        start = (index % WIDTH) * DIGEST_BYTES
+        if node[start : start + DIGEST_BYTES] != digest:
+            return False
+        digest = compute_hash(HashDomain.STATE_NODE, node)
+        index >>= WIDTH_BITS
+    return digest == root
+
+
+def get_bucket_index(key: bytes) -> int:
+    """Return the bucket of a key: the first 16 bits of its hash."""
+    return int.from_bytes(compute_hash(HashDomain.STATE_KEY, key)[:2], "big")
+
+
+def _hash_leaf(key: bytes, value: bytes) -> Digest:
+    return compute_hash(HashDomain.STATE_LEAF, len(key).to_bytes(2, "big") + key + value)
+
+
+def _hash_bucket(content: bytes) -> Digest:
+    return compute_hash(HashDomain.STATE_BUCKET, content) if content else EMPTY_DIGEST
+
+
+def _split(content: bytes) -> list[bytes]:
+    return [content[i : i + DIGEST_BYTES] for i in range(0, len(content), DIGEST_BYTES)]
+
+
+def _replace_digests(tree: StateTree, digests: Mapping[int, Digest]) -> StateTree:
+    """Return a tree with some buckets' digests replaced, level by level from the bottom."""
+    levels: list[tuple[bytes, ...]] = []
+    for level in reversed(range(LEVELS)):
+        nodes = list(tree.levels[level])
+        by_node: dict[int, list[tuple[int, Digest]]] = {}
+        for index, digest in digests.items():
+            by_node.setdefault(index >> WIDTH_BITS, []).append((index % WIDTH, digest))
+        above: dict[int, Digest] = {}
+        for position, children in by_node.items():
+            node = bytearray(nodes[position])
+            for child, digest in children:
+                node[child * DIGEST_BYTES : (child + 1) * DIGEST_BYTES] = digest
+            nodes[position] = bytes(node)
+            above[position] = compute_hash(HashDomain.STATE_NODE, nodes[position])
+        levels.append(tuple(nodes))
+        digests = above
+    return StateTree(tuple(reversed(levels)))
+
+
+def _build_empty_tree() -> StateTree:
+    """Return the tree without any key; its 4,369 nodes share four objects."""
+    levels: list[tuple[bytes, ...]] = []
+    digest = EMPTY_DIGEST
+    for level in reversed(range(LEVELS)):
+        node = bytes(digest) * WIDTH
+        levels.append((node,) * (1 << (WIDTH_BITS * level)))
+        digest = compute_hash(HashDomain.STATE_NODE, node)
+    return StateTree(tuple(reversed(levels)))
+
+
+_EMPTY_TREE = _build_empty_tree()
