@@ -69,6 +69,12 @@ class TransactionAnswer(msgspec.Struct, frozen=True):
     certified: bool = False
 
 
+class CertificateAnswer(msgspec.Struct, frozen=True):
+    """The certificate of a block (base64 in JSON), None for the genesis block; its other fields are passed over."""
+
+    certificate: bytes | None = None
+
+
 class LatencyAnswer(msgspec.Struct, frozen=True):
     """Milliseconds from a transaction's arrival to its certificate; None while nothing was measured."""
 
@@ -119,6 +125,44 @@ class AccountAnswer(msgspec.Struct, frozen=True):
     balances: BalancesAnswer
     height: int
     nonce_hint: int
+
+
+class SlotAnswer(msgspec.Struct, frozen=True):
+    """A slot: energy in Wh, prices in micro-currency per kWh, money in nano-currency."""
+
+    settled: bool
+    expected: int = 0
+    received: int = 0
+    missing: int = 0
+    supply_wh: int = 0
+    demand_wh: int = 0
+    pool_wh: int = 0
+    pool_price: int = 0
+    buyers_price: int = 0
+    retail_price: int = 0
+    feed_in_price: int = 0
+    grid_bought_wh: int = 0
+    grid_sold_wh: int = 0
+    grid_net_nano: int = 0
+    adjusted: int = 0
+    settled_height: int = 0
+
+
+class BillLineAnswer(msgspec.Struct, frozen=True):
+    """A line as it stands in the state: key and value in hex, its proof in base64."""
+
+    key: str = ""
+    value: str = ""
+    proof: bytes = b""
+
+
+class ProvenBillAnswer(msgspec.Struct, frozen=True):
+    """A bill with the proof of each line under one certificate; other fields are passed over."""
+
+    meter: str
+    height: int
+    lines: list[BillLineAnswer]
+    certificate: bytes
 
 
 def decode_answer(data: bytes, expected: type[T]) -> T:

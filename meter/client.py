@@ -18,13 +18,17 @@ from meter.answers import (
     AccountAnswer,
     AnswerError,
     BatchAnswer,
+    CertificateAnswer,
     ProofAnswer,
     ProofsAnswer,
+    ProvenBillAnswer,
+    SlotAnswer,
     StatusAnswer,
     SubmitAnswer,
     TransactionAnswer,
     to_line,
 )
+from meter.bills import ForgedError, VerifiedBill, verify_bill
 from meter.outcomes import (
     Accepted,
     Outcome,
@@ -33,7 +37,13 @@ from meter.outcomes import (
     Submission,
     build_proven_outcome,
 )
-from meter.proofs import ReceiptVerifier, TrustAnchor, read_certified_receipt
+from meter.proofs import (
+    CertifiedHeight,
+    ReceiptVerifier,
+    TrustAnchor,
+    read_certificate,
+    read_certified_receipt,
+)
 from meter.validators import (
     STATUS_OK_MAX,
     Answer,
@@ -47,7 +57,7 @@ from meter.validators import (
     read_json,
 )
 from primitives.encoding import DecodeError, encode
-from primitives.ids import Digest
+from primitives.ids import AccountId, Digest
 from primitives.limits import BATCH_TRANSACTIONS_MAX
 from vm.receipt import Rejection
 from vm.transaction import SealedTransaction
@@ -232,6 +242,12 @@ class Client:
         answers = await asyncio.gather(*(self._describe(member) for member in members))
         return {member.url: answer for member, answer in zip(members, answers, strict=True)}
 
+    async def get_certified_height(self) -> CertifiedHeight:
+        """Return the highest height that any validator can prove; never above the network's, however they lie."""
+        members = [member for member in self._validators.members if member.distrusted is None]
+        await asyncio.gather(*(self._learn_height(member) for member in members))
+        return self._verifier.certified_height
+
     async def get_transaction(self, name: Digest) -> TransactionAnswer:
         """Return where a validator says that a transaction stands."""
         return await self.ask(f"/v1/transactions/{name.hex()}", TransactionAnswer)
@@ -259,6 +275,20 @@ class Client:
             )
         except (ValidatorFailedError, ClientError, AnswerError) as error:
             return str(error)
+
+    async def _learn_height(self, member: Validator) -> None:
+        request = Request("GET", "/v1/blocks/latest")
+        try:
+            answer = read_json(await self._validators.exchange(member, request), CertificateAnswer)
+            if answer.certificate is None:
+                return
+            problem = self._verifier.check_certificate(read_certificate(answer.certificate))
+        except DecodeError as error:
+            problem = str(error)
+        except (ValidatorFailedError, ClientError, AnswerError):
+            return
+        if problem is not None:
+            self._validators.distrust(member, f"showed a forged certificate: {problem}")
 
     async def _submit_part(self, part: Sequence[SealedTransaction]) -> list[Submission]:
         """Ask all validators in rounds, until one accepted each transaction or all of them refused it."""

@@ -14,10 +14,13 @@ from primitives.encoding import DecodeError, Struct, decode, encode
 from primitives.ids import Digest, Epoch, Height
 from vm.genesis import Genesis
 from vm.receipt import Receipt, ReceiptProof, is_receipt_included
+from vm.state_root import StateProof, is_state_proof_valid
 
 CERTIFIED_RECEIPT_BYTES_MAX = 256 * 1024
 """A certificate of 128 validators has 13 kB, a header 0.2 kB: room for a thousand linked headers."""
 
+STATE_PROOF_BYTES_MAX = 192 * 1024
+"""A bucket of 4,096 leaves and four nodes of 16 children."""
 CERTIFICATES_REMEMBERED_MAX = 64
 """A thousand transactions of one submission lie in a few blocks; 64 certificates take at most 0.9 MB."""
 
@@ -85,26 +88,62 @@ class ReceiptVerifier:
     def __init__(self, anchor: TrustAnchor) -> None:
         """Take what is believed beforehand."""
         self.anchor = anchor
+        self.certified_height = CertifiedHeight(0)
+        """The highest one seen in a sound certificate; genesis needs none."""
         self._sound: dict[Certificate, None] = {}
 
     def check(self, transaction_id: Digest, certified: CertifiedReceipt) -> str | None:
         """Return what ``check_receipt`` returns."""
-        problem = check_receipt_link(transaction_id, certified)
-        if problem is not None or certified.certificate in self._sound:
+        return check_receipt_link(transaction_id, certified) or self.check_certificate(certified.certificate)
+
+    def check_certificate(self, certificate: Certificate) -> str | None:
+        """Return why the certificate proves nothing, or None."""
+        if certificate in self._sound:
+            return None
+        problem = check_certificate(self.anchor.membership, self.anchor.genesis_hash, certificate)
+        if problem is not None:
             return problem
-        problem = check_certificate(self.anchor.membership, self.anchor.genesis_hash, certified.certificate)
-        if problem is None:
-            if len(self._sound) == CERTIFICATES_REMEMBERED_MAX:
-                del self._sound[next(iter(self._sound))]
-            self._sound[certified.certificate] = None
-        return problem
-
-
-def check_certified_height(anchor: TrustAnchor, certificate: Certificate) -> CertifiedHeight | None:
-    """Return the height that a quorum of the genesis validators signed, or None when they did not."""
-    if check_certificate(anchor.membership, anchor.genesis_hash, certificate) is not None:
+        if len(self._sound) == CERTIFICATES_REMEMBERED_MAX:
+            del self._sound[next(iter(self._sound))]
+        self._sound[certificate] = None
+        self.certified_height = max(self.certified_height, CertifiedHeight(certificate.header.height))
         return None
-    return CertifiedHeight(certificate.header.height)
+
+
+def check_state_value(
+    anchor: TrustAnchor, key: bytes, value: bytes, proof: StateProof, certificate: Certificate
+) -> str | None:
+    """Return why this proves nothing about the key, or None when it has the value at the certificate's height.
+
+    In this order: the value stands under the header's state root; a quorum of the genesis validators signed the header.
+    """
+    if not is_state_proof_valid(key, value, proof, Digest(certificate.header.state_root)):
+        return "the value does not stand under the certificate's state root"
+    return check_certificate(anchor.membership, anchor.genesis_hash, certificate)
+
+
+def read_state_proof(data: bytes) -> StateProof:
+    """Return a state proof as a validator answers it; it is not checked here.
+
+    Raises:
+        DecodeError: too large, malformed or not canonical.
+
+    """
+    if len(data) > STATE_PROOF_BYTES_MAX:
+        raise DecodeError(f"a state proof has at most {STATE_PROOF_BYTES_MAX} bytes, this one {len(data)}")
+    return decode(data, StateProof)
+
+
+def read_certificate(data: bytes) -> Certificate:
+    """Return a certificate as a validator answers it; it is not checked here.
+
+    Raises:
+        DecodeError: too large, malformed or not canonical.
+
+    """
+    if len(data) > CERTIFIED_RECEIPT_BYTES_MAX:
+        raise DecodeError(f"a certificate has at most {CERTIFIED_RECEIPT_BYTES_MAX} bytes")
+    return decode(data, Certificate)
 
 
 def encode_certified_receipt(certified: CertifiedReceipt) -> bytes:

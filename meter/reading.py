@@ -7,13 +7,20 @@ from primitives.ids import UnixSeconds, WattHours
 
 
 class MeterStatus(StrEnum):
-    """The quality of a reading."""
+    """The meter's own word about a reading; letters of OCMF 1.0, table "Meter States". Only G is good."""
 
-    MEASURED = "measured"
-    PROVISIONAL = "provisional"
-    MISSING = "missing"
-    ESTIMATED = "estimated"
-    SUBSTITUTE = "substitute"
+    GOOD = "G"
+    NOT_PRESENT = "N"
+    TIMEOUT = "T"
+    DISCONNECTED = "D"
+    NOT_FOUND = "R"
+    MANIPULATED = "M"
+    EXCHANGED = "X"
+    INCOMPATIBLE = "I"
+    OUT_OF_RANGE = "O"
+    SUBSTITUTE = "S"
+    OTHER_ERROR = "E"
+    READ_ERROR = "F"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +30,21 @@ class Reading:
     time_s: UnixSeconds
     import_wh: WattHours
     export_wh: WattHours
-    status: MeterStatus = MeterStatus.MEASURED
+    status: MeterStatus = MeterStatus.GOOD
 
 
 def parse_status(text: str) -> MeterStatus | None:
-    """Return the status of this name in any case, an empty one meaning measured; None when there is no such."""
-    name = text.strip().upper() or MeterStatus.MEASURED.name
-    return MeterStatus[name] if name in MeterStatus.__members__ else None
+    """Return the status of this letter or name in any case, an empty one meaning good; None when there is no such."""
+    name = text.strip().upper() or MeterStatus.GOOD.name
+    if name in MeterStatus.__members__:
+        return MeterStatus[name]
+    return MeterStatus(name) if name in set(MeterStatus) else None
+
+
+def compute_pagination(time_s: UnixSeconds, opening_s: UnixSeconds, slot_s: int) -> int:
+    """Return a meter's reading number at ``time_s``: one for each slot since its opening, from 1.
+
+    Counted by time and not by sending: a reading that comes late still fits between its neighbours, and two signers
+    of one meter agree without asking each other.
+    """
+    return (time_s - opening_s) // slot_s

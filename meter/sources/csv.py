@@ -309,11 +309,12 @@ def _parse_reading(row: Row, slot_s: int) -> Reading:
     if time_s % slot_s:
         what = f"{format_time(time_s)} is not the end of a slot of {slot_s} s"
         raise row.refuse(SourceProblem.TIME_MISALIGNED, what)
-    status: MeterStatus | None = MeterStatus.MEASURED
+    status: MeterStatus | None = MeterStatus.GOOD
     if row.fields[4] is not None:
         status = parse_status(row.fields[4])
     if status is None:
-        what = f"the status must be one of {', '.join(word.name.lower() for word in MeterStatus)}"
+        words = ", ".join(f"{word.name.lower()} ({word.value})" for word in MeterStatus)
+        what = f"the status must be empty or one of {words}"
         raise row.refuse(SourceProblem.STATUS_UNKNOWN, what)
     return Reading(
         time_s,
