@@ -149,20 +149,21 @@ class SlotAnswer(msgspec.Struct, frozen=True):
 
 
 class BillLineAnswer(msgspec.Struct, frozen=True):
-    """A line as it stands in the state: key and value in hex, its proof in base64."""
+    """A line as it stands in the state: key and value in hex; its proof, when asked for, in base64."""
 
-    key: str = ""
-    value: str = ""
-    proof: bytes = b""
+    key: str
+    value: str
+    proof: bytes | None = None
 
 
-class ProvenBillAnswer(msgspec.Struct, frozen=True):
-    """A bill with the proof of each line under one certificate; other fields are passed over."""
+class BillAnswer(msgspec.Struct, frozen=True):
+    """A meter's lines at a certified height, the certificate in base64."""
 
     meter: str
+    home: str
     height: int
     lines: list[BillLineAnswer]
-    certificate: bytes
+    certificate: bytes | None = None
 
 
 def decode_answer(data: bytes, expected: type[T]) -> T:

@@ -173,10 +173,8 @@ class Validators:
         error = decode_error(answer.body)
         raise ValidatorFailedError(f"answered {answer.status} {error.error}")
 
-    async def ask(
-        self, request: Request, read: Callable[[Answer], T], forged: tuple[type[Exception], ...] = ()
-    ) -> T:
-        """Return the first answer that ``read`` accepts; who makes it raise one of ``forged`` is not asked again.
+    async def ask(self, request: Request, read: Callable[[Answer], T]) -> T:
+        """Return the first answer that ``read`` accepts.
 
         Raises:
             NoAnswerError, NotFoundError, QuestionRefusedError.
@@ -191,8 +189,6 @@ class Validators:
                     return read(await self.exchange(validator, request))
                 except NotFoundError as error:
                     unknown = error
-                except forged as error:
-                    self.distrust(validator, str(error))
                 except (ValidatorFailedError, AnswerError) as error:
                     problems[validator.url] = str(error)
             if unknown is not None:
