@@ -18,17 +18,16 @@ from meter.answers import (
     AccountAnswer,
     AnswerError,
     BatchAnswer,
+    BillAnswer,
     CertificateAnswer,
     ProofAnswer,
     ProofsAnswer,
-    ProvenBillAnswer,
     SlotAnswer,
     StatusAnswer,
     SubmitAnswer,
     TransactionAnswer,
     to_line,
 )
-from meter.bills import ForgedError, VerifiedBill, verify_bill
 from meter.outcomes import (
     Accepted,
     Outcome,
@@ -57,7 +56,7 @@ from meter.validators import (
     read_json,
 )
 from primitives.encoding import DecodeError, encode
-from primitives.ids import AccountId, Digest
+from primitives.ids import Digest
 from primitives.limits import BATCH_TRANSACTIONS_MAX
 from vm.receipt import Rejection
 from vm.transaction import SealedTransaction
@@ -255,6 +254,15 @@ class Client:
     async def get_account(self, account: str) -> AccountAnswer:
         """Return an account by its id (hex) or name."""
         return await self.ask(f"/v1/accounts/{quote(account, safe='')}", AccountAnswer)
+
+    async def get_slot(self, start_s: int) -> SlotAnswer:
+        """Return a slot by its UTC start."""
+        return await self.ask(f"/v1/slots/{start_s}", SlotAnswer)
+
+    async def get_bill(self, meter: str, first_s: int, last_s: int, *, with_proofs: bool) -> BillAnswer:
+        """Return the lines of a meter (id in hex, or name) for the slots that start from ``first_s`` to ``last_s``."""
+        query = {"first": str(first_s), "last": str(last_s)} | ({"proof": "1"} if with_proofs else {})
+        return await self.ask(f"/v1/bills/{quote(meter, safe='')}", BillAnswer, query)
 
     async def ask(self, path: str, expected: type[T], query: dict[str, str] | None = None) -> T:
         """Return what a validator answers to GET ``path``: a claim, unless it carries a proof that is checked.
