@@ -5,6 +5,7 @@ HOME/genesis.bin     the network's constitution: whoever holds it need trust no 
 HOME/wallets/*.key   keys of this home
 """
 
+import os
 import tomllib
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,6 +18,8 @@ from primitives.limits import VALIDATORS_MAX
 from vm.genesis import Genesis, decode_genesis
 
 CLIENT_NAME = "client.toml"
+NODE_CONFIG_NAME = "config.toml"
+ANY_ADDRESSES = frozenset({"0.0.0.0", "::"})  # noqa: S104  # what a server listens on is not what a client asks
 WALLETS_DIRECTORY = "wallets"
 SETTINGS_BYTES_MAX = 1024 * 1024
 GENESIS_BYTES_MAX = 1024 * 1024
@@ -104,7 +107,7 @@ def open_client_home(directory: Path, node: str | None = None) -> ClientHome:
         with path.open("rb") as file:
             content = file.read(SETTINGS_BYTES_MAX)
     except (FileNotFoundError, NotADirectoryError):
-        return ClientHome(directory, ClientSettings(), node)
+        return ClientHome(directory, _find_node_settings(directory), node)
     except OSError as error:
         raise build_usage_error(f"{path}: {error.strerror}") from None
     return ClientHome(directory, _parse_settings(path, content), node)
@@ -163,6 +166,21 @@ def render_client_settings(settings: ClientSettings) -> str:
     for end in settings.validators:
         lines += ["", "[[validators]]", f'name = "{end.name}"', f'url = "{end.url}"']
     return "\n".join(lines) + "\n"
+
+
+def _find_node_settings(directory: Path) -> ClientSettings:
+    """Return how to ask the validator whose own home this is; no settings in any other directory."""
+    if not (directory / NODE_CONFIG_NAME).is_file():
+        return ClientSettings()
+    from node.config import ConfigError, load_config
+
+    try:
+        config = load_config(directory, os.environ)
+    except ConfigError as error:
+        raise build_usage_error(str(error)) from None
+    host = "127.0.0.1" if config.api.host in ANY_ADDRESSES else config.api.host
+    end = ValidatorEnd(config.name, f"http://{f'[{host}]' if ':' in host else host}:{config.api.port}")
+    return ClientSettings(validators=[end])
 
 
 def _parse_settings(path: Path, content: bytes) -> ClientSettings:

@@ -11,10 +11,14 @@ from typing import Annotated
 
 import typer
 
-from cli import network
+from cli import network, tariff, transactions, wallet
+from cli.balance import balance
 from cli.console import talk
+from cli.demo.command import demo
 from cli.failure import CliError, ExitCode
 from cli.options import HOME_VARIABLE, GlobalFlags
+from cli.start import start
+from cli.status import status
 
 app = typer.Typer(
     name="gridbft",
@@ -23,7 +27,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="A permissioned PBFT blockchain node for energy communities.",
 )
+app.command()(demo)
 app.add_typer(network.app, name="network")
+app.command()(start)
+app.command()(status)
+app.add_typer(wallet.app, name="wallet")
+app.add_typer(tariff.app, name="tariff")
+app.add_typer(transactions.app, name="tx")
+app.command()(balance)
 
 INTERRUPTED = 130
 """What a shell expects of a command that Ctrl-C ended."""
@@ -34,7 +45,7 @@ def begin(
     context: typer.Context,
     home: Annotated[
         Path | None,
-        typer.Option("--home", metavar="DIR", help=f"Home directory. [environment: {HOME_VARIABLE}]"),
+        typer.Option("--home", metavar="DIR", help=f"Home directory. (environment: {HOME_VARIABLE})"),
     ] = None,
     node: Annotated[str | None, typer.Option("--node", metavar="URL", help="The validator to ask.")] = None,
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 HOME_VARIABLE = "GRIDBFT_HOME"
+NODE_VARIABLE = "GRIDBFT_NODE"
 HOME_DEFAULT = Path("~/.gridbft")
 
 
@@ -26,7 +27,9 @@ def _inherit_home(context: typer.Context, value: Path | None) -> Path | None:
 
 def _inherit_node(context: typer.Context, value: str | None) -> str | None:
     flags = context.obj
-    return flags.node if value is None and isinstance(flags, GlobalFlags) else value
+    if value is None and isinstance(flags, GlobalFlags):
+        value = flags.node
+    return value or os.environ.get(NODE_VARIABLE) or None
 
 
 HomeOption = Annotated[
@@ -35,7 +38,7 @@ HomeOption = Annotated[
         "--home",
         metavar="DIR",
         callback=_inherit_home,
-        help=f"Home directory. [environment: {HOME_VARIABLE}; default: {HOME_DEFAULT}]",
+        help=f"Home directory. (environment: {HOME_VARIABLE}; default: {HOME_DEFAULT})",
         show_default=False,
     ),
 ]
@@ -45,7 +48,7 @@ NodeOption = Annotated[
         "--node",
         metavar="URL",
         callback=_inherit_node,
-        help="Ask this validator only, instead of those that client.toml names.",
+        help=f"Ask this validator only, instead of those of client.toml. (environment: {NODE_VARIABLE})",
         show_default=False,
     ),
 ]
@@ -55,7 +58,7 @@ PassphraseFileOption = Annotated[
     typer.Option(
         "--passphrase-file",
         metavar="FILE",
-        help="Read the passphrase from a file. [environment: GRIDBFT_PASSPHRASE; else it is asked for]",
+        help="Read the passphrase from a file. (environment: GRIDBFT_PASSPHRASE; else it is asked for)",
         show_default=False,
     ),
 ]

@@ -1,0 +1,1 @@
+"""A community in one command: real validator processes, real readings, one day, everything checked."""
