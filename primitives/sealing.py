@@ -1,5 +1,6 @@
 """Secrets at rest: Argon2id for the passphrase, XChaCha20-Poly1305 for the content (RFC 9106; libsodium)."""
 
+from msgspec import structs
 from nacl import bindings, exceptions
 from nacl.pwhash import argon2id
 
@@ -22,7 +23,7 @@ class SealError(Exception):
 
 
 class SealedSecret(Struct, frozen=True):
-    """The file format of a key; ``label`` is public and authenticated."""
+    """The file format of a key; ``label`` is public. Everything before the ciphertext is authenticated with it."""
 
     version: int
     label: str
@@ -35,11 +36,11 @@ class SealedSecret(Struct, frozen=True):
 
 def seal(passphrase: bytes, label: str, secret: bytes, salt: bytes, nonce: bytes) -> bytes:
     """Return the sealed form of ``secret``; ``salt`` and ``nonce`` must be fresh random bytes."""
-    key = argon2id.kdf(KEY_BYTES, passphrase, salt, opslimit=ARGON2_OPERATIONS, memlimit=ARGON2_MEMORY_BYTES)
-    ciphertext = bindings.crypto_aead_xchacha20poly1305_ietf_encrypt(secret, label.encode(), nonce, key)
-    return encode(
-        SealedSecret(SEAL_VERSION, label, salt, nonce, ARGON2_OPERATIONS, ARGON2_MEMORY_BYTES, ciphertext)
+    header = SealedSecret(SEAL_VERSION, label, salt, nonce, ARGON2_OPERATIONS, ARGON2_MEMORY_BYTES, b"")
+    ciphertext = bindings.crypto_aead_xchacha20poly1305_ietf_encrypt(
+        secret, encode(header), nonce, _derive_key(passphrase, header)
     )
+    return encode(structs.replace(header, ciphertext=ciphertext))
 
 
 def read_label(data: bytes) -> str:
@@ -60,16 +61,23 @@ def open_sealed(passphrase: bytes, data: bytes) -> bytes:
 
     """
     sealed = _decode(data)
-    key = argon2id.kdf(
-        KEY_BYTES, passphrase, sealed.salt, opslimit=sealed.operations, memlimit=sealed.memory_bytes
-    )
+    header = structs.replace(sealed, ciphertext=b"")
     try:
         return bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(
-            sealed.ciphertext, sealed.label.encode(), sealed.nonce, key
+            sealed.ciphertext, encode(header), sealed.nonce, _derive_key(passphrase, header)
         )
+    except exceptions.RuntimeError:
+        message = f"there is not enough memory to open a key that needs {sealed.memory_bytes >> 20} MB for it"
+        raise SealError(message) from None
     except exceptions.CryptoError:
         message = "the passphrase is wrong or the key file was altered"
         raise SealError(message) from None
+
+
+def _derive_key(passphrase: bytes, header: SealedSecret) -> bytes:
+    return argon2id.kdf(
+        KEY_BYTES, passphrase, header.salt, opslimit=header.operations, memlimit=header.memory_bytes
+    )
 
 
 def _decode(data: bytes) -> SealedSecret:
