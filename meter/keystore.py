@@ -5,7 +5,6 @@ and account id, so that a person can see whose key a file holds without the pass
 """
 
 import contextlib
-import errno
 import os
 import secrets
 import stat
@@ -145,7 +144,7 @@ def create_key(
         raise KeyUnusableError(f"an account id has {ACCOUNT_BYTES} bytes, this one {len(account)}")
     if len(attachment) > ATTACHMENT_BYTES_MAX:
         raise KeyUnusableError(f"the attachment of {name} has more than {ATTACHMENT_BYTES_MAX} bytes")
-    if path.exists() or path.is_symlink():
+    if os.path.lexists(path):
         raise _build_exists(path)
     chosen = secrets.token_bytes(SEED_BYTES) if seed is None else seed
     public_key = SecretKey(chosen).public
@@ -258,21 +257,26 @@ def _read(path: Path) -> bytes:
         raise KeyNotFoundError(f"{path}: no such key file; check the name, or create the key") from None
     except OSError as error:
         raise KeyFileFailedError(f"{path}: {error.strerror}") from None
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise KeyFileInvalidError(f"{path}: not a regular file")
-        if status.st_mode & OTHERS:
-            raise KeyExposedError(f"{path}: others than its owner may use this file; run: chmod 600 {path}")
-        if status.st_uid not in {0, os.geteuid()}:
-            raise KeyExposedError(f"{path}: belongs to another user; run: chown $USER {path}")
-        try:
+    try:
+        _check_owner_only(path, os.fstat(descriptor))
+        with open(descriptor, "rb", closefd=False) as file:  # noqa: PTH123  # a descriptor has no path
             content = file.read(KEY_FILE_BYTES_MAX + 1)
-        except OSError as error:
-            raise KeyFileFailedError(f"{path}: {error.strerror}") from None
+    except OSError as error:
+        raise KeyFileFailedError(f"{path}: {error.strerror}") from None
+    finally:
+        os.close(descriptor)
     if len(content) > KEY_FILE_BYTES_MAX:
         raise KeyFileInvalidError(f"{path}: longer than {KEY_FILE_BYTES_MAX} bytes, so no key file")
     return content
+
+
+def _check_owner_only(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise KeyFileInvalidError(f"{path}: not a regular file")
+    if status.st_mode & OTHERS:
+        raise KeyExposedError(f"{path}: others than its owner may use this file; run: chmod 600 {path}")
+    if status.st_uid not in {0, os.geteuid()}:
+        raise KeyExposedError(f"{path}: belongs to another user; run: chown $USER {path}")
 
 
 def _write_once(path: Path, content: bytes) -> None:
@@ -287,15 +291,20 @@ def _write_once(path: Path, content: bytes) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(descriptor)
-            os.link(temporary, path)
+            _link(temporary, path)
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink()
         _sync_directory(path.parent)
     except OSError as error:
-        if error.errno == errno.EEXIST:
-            raise _build_exists(path) from None
         raise KeyFileFailedError(f"{path}: the key file was not written: {error.strerror}") from None
+
+
+def _link(temporary: Path, path: Path) -> None:
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise _build_exists(path) from None
 
 
 def _sync_directory(directory: Path) -> None:
