@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from node.errors import NodeError
 from primitives.limits import VALIDATORS_MAX
 from vm.genesis import is_name_sound
 
@@ -91,8 +92,10 @@ class NodeConfig(_Section, frozen=True):
     peers: Annotated[tuple[PeerConfig, ...], msgspec.Meta(max_length=VALIDATORS_MAX)] = ()
 
 
-class ConfigError(Exception):
+class ConfigError(NodeError):
     """The node cannot start with these settings; one line names the place and what to do."""
+
+    exit_code = 2
 
 
 def load_config(home: Path, environment: Mapping[str, str]) -> NodeConfig:

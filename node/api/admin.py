@@ -1,0 +1,144 @@
+"""The admin socket: HOME/admin.sock, HTTP for whoever may open the file, which is the node's own user."""
+
+import asyncio
+import os
+import socket
+import stat
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from aiohttp import web
+
+from node.api.app import open_server
+from node.api.errors import ApiProblem
+from node.api.requests import JSON_TYPES, BodyReader
+from node.api.routes import build_json
+from node.api.server import ConnectionGate
+from node.clock import Clock, ClockError, SteppedClock
+from node.errors import HomeError, NodeError
+from node.status import NodeStatus
+from primitives.ids import UnixMs
+
+SOCKET_NAME = "admin.sock"
+SOCKET_PATH_BYTES_MAX = 107
+"""Linux takes no longer path for a unix socket (unix(7))."""
+
+CONNECTIONS_MAX = 16
+"""Operators and their scripts; one connection each."""
+
+BODY_BYTES_MAX = 8_192
+
+
+class ClockStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the stepped clock goes on, and where it stands still; UTC milliseconds."""
+
+    time_ms: int
+    hold_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class AdminServices:
+    """What an operator may do: look, step the clock, stop the node. ``on_step`` is told after the clock moved."""
+
+    clock: Clock
+    get_status: Callable[[], NodeStatus]
+    stop: Callable[[], None]
+    on_step: Callable[[], None] = lambda: None
+
+
+class AdminRoutes:
+    """The three addresses of the admin socket."""
+
+    def __init__(self, services: AdminServices) -> None:
+        self._services = services
+        self._bodies = BodyReader(BODY_BYTES_MAX)
+
+    def get_routes(self) -> list[web.RouteDef]:
+        """Return the addresses."""
+        return [
+            web.post("/clock", self.step_clock),
+            web.post("/stop", self.stop),
+            web.get("/status", self.get_status),
+        ]
+
+    async def step_clock(self, request: web.Request) -> web.Response:
+        """Move the stepped clock; sending the same step twice does no harm."""
+        clock = self._services.clock
+        with self._bodies.reserve(request, BODY_BYTES_MAX) as size:
+            body = await self._bodies.read(request, size, JSON_TYPES)
+        if not isinstance(clock, SteppedClock):
+            raise ApiProblem(
+                409, "CLOCK_NOT_STEPPED", 'this node runs on the computer\'s clock; clock.mode = "stepped"'
+            )
+        try:
+            step = msgspec.json.decode(body, type=ClockStep)
+            now_ms = clock.step(UnixMs(step.time_ms), UnixMs(step.hold_ms))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ClockError) as error:
+            raise ApiProblem(400, "STEP_INVALID", f"a step is {{time_ms, hold_ms}}: {error}") from None
+        self._services.on_step()
+        return build_json({"wall_ms": now_ms})
+
+    async def stop(self, _: web.Request) -> web.Response:
+        """Begin a graceful stop; the answer comes before it."""
+        asyncio.get_running_loop().call_soon(self._services.stop)
+        return build_json({"stopping": True}, 202)
+
+    async def get_status(self, _: web.Request) -> web.Response:
+        """Tell how the node is."""
+        return build_json(self._services.get_status())
+
+
+@asynccontextmanager
+async def open_admin(services: AdminServices, home: Path) -> AsyncIterator[Path]:
+    """Serve HOME/admin.sock until the end of the block.
+
+    The caller holds the lock of the home directory, so a socket that is left there is of a process that died.
+
+    Raises:
+        HomeError: the path is too long, or something else has its name.
+
+    """
+    path = home / SOCKET_NAME
+    link = _bind(path)
+    gate = ConnectionGate(CONNECTIONS_MAX, CONNECTIONS_MAX)
+    routes = AdminRoutes(services).get_routes()
+    try:
+        async with open_server(routes, gate, frozenset({"localhost"}), lambda _, __: None) as server:
+            listener = await asyncio.get_running_loop().create_unix_server(server, sock=link)
+            try:
+                yield path
+            finally:
+                listener.close()
+    finally:
+        link.close()
+        with suppress(FileNotFoundError):
+            path.unlink()
+
+
+def _bind(path: Path) -> socket.socket:
+    """Return a socket that only the owner may open, from its first moment on."""
+    if len(os.fsencode(path)) > SOCKET_PATH_BYTES_MAX:
+        raise HomeError(
+            f"{path}: longer than the {SOCKET_PATH_BYTES_MAX} bytes a socket may have; use a shorter home"
+        )
+    link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with suppress(FileNotFoundError):
+            if not stat.S_ISSOCK(path.lstat().st_mode):
+                raise HomeError(f"{path}: is no socket; move it away")
+            path.unlink()
+        mask = os.umask(0o177)
+        try:
+            link.bind(str(path))
+        finally:
+            os.umask(mask)
+    except NodeError:
+        link.close()
+        raise
+    except OSError as error:
+        link.close()
+        raise HomeError(f"{path}: {error.strerror}; the node's user must be able to write its home") from None
+    return link

@@ -1,0 +1,146 @@
+"""The HTTP API of a validator: opening it, and who may ask it under which name."""
+
+import asyncio
+import errno
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+import structlog
+from aiohttp import web
+
+from node.api.errors import ApiProblem, build_error, refuse_busy
+from node.api.requests import BodyReader
+from node.api.routes import NodeRoutes, TransactionRoutes
+from node.api.server import SHUTDOWN_S, ApiServer, ConnectionGate, Counted, Handler, guard
+from node.api.services import Services
+from node.api.state_routes import StateRoutes
+from node.config import ApiConfig
+from node.errors import NodeError, PortBusyError
+from node.pinned_state import NotCertifiedYetError
+from node.queries import QueryError
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+BACKLOG = 128
+"""Connections that the kernel holds until they are accepted; the gate decides about them within milliseconds."""
+
+log = structlog.get_logger("gridbft.api")
+
+
+@asynccontextmanager
+async def open_api(services: Services, config: ApiConfig) -> AsyncIterator[int]:
+    """Serve the API until the end of the block; give the port it listens on.
+
+    Raises:
+        PortBusyError: another process listens there.
+        NodeError: the address is none of this machine's.
+
+    """
+    routes = [
+        *TransactionRoutes(services, BodyReader(config.body_bytes_max)).get_routes(),
+        *StateRoutes(services).get_routes(),
+        *NodeRoutes(services).get_routes(),
+    ]
+    gate = ConnectionGate(config.connections_max, config.connections_per_address_max)
+    names = LOOPBACK_NAMES | {config.host.lower(), *(name.lower() for name in config.allowed_hosts)}
+
+    def count(request: web.BaseRequest, status: int) -> None:
+        services.metrics.record_request(request.method, _get_route(request), status)
+        services.metrics.set_gauge("api_connections", gate.connections)
+        services.metrics.set_gauge("api_waiters", services.queries.signal.waiters)
+
+    async with open_server(routes, gate, names, count) as server:
+        try:
+            listener = await asyncio.get_running_loop().create_server(
+                server, config.host, config.port, backlog=BACKLOG
+            )
+        except OSError as error:
+            raise _explain_listening(error, config) from None
+        port = int(listener.sockets[0].getsockname()[1])
+        log.info("api_listening", host=config.host, port=port)
+        try:
+            yield port
+        finally:
+            listener.close()
+
+
+@asynccontextmanager
+async def open_server(
+    routes: Iterable[web.RouteDef],
+    gate: ConnectionGate,
+    names: frozenset[str],
+    count: Counted,
+) -> AsyncIterator[ApiServer]:
+    """Give a factory of connections that serve ``routes`` under ``names``; at the end all are closed."""
+    app = web.Application()
+    app.add_routes(list(routes))
+    runner = web.AppRunner(app, handle_signals=False)
+    await runner.setup()
+    inner = runner.server
+    if inner is None:
+        raise AssertionError("a runner that was set up has a server")
+    handler = guard(
+        _translate_refusals(inner.request_handler), lambda request: check_host(request, names), count
+    )
+    server = ApiServer(handler, inner.request_factory, gate)
+    try:
+        yield server
+    finally:
+        server.pre_shutdown()
+        await server.shutdown(SHUTDOWN_S)
+        await runner.cleanup()
+
+
+def check_host(request: web.BaseRequest, names: frozenset[str]) -> web.Response | None:
+    """Refuse a request under a name that is not this node's: a web page must not reach it by a name of its own.
+
+    (DNS rebinding: the page's name then points here, and the browser believes to talk to the page's server.)
+    """
+    host = request.headers.get("Host")
+    if host is None:
+        return build_error(400, "HOST_MISSING", "name the node in the Host header")
+    if _strip_port(host.strip().lower()) not in names:
+        return build_error(
+            403, "HOST_NOT_ALLOWED", "ask under the node's address, or add the name to api.allowed_hosts"
+        )
+    return None
+
+
+def _strip_port(host: str) -> str:
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]
+
+
+def _translate_refusals(handler: Handler) -> Handler:
+    """Turn what the node's queries refuse into answers."""
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except QueryError as error:
+            raise ApiProblem(400, "BAD_PARAMETER", str(error)) from None
+        except NotCertifiedYetError:
+            raise refuse_busy(
+                "this node has just started and has no certified state yet; ask again or ask another one",
+                "NOT_CERTIFIED_YET",
+            ) from None
+
+    return answer
+
+
+def _get_route(request: web.BaseRequest) -> str:
+    """Return the pattern of the address, one name for all that have none."""
+    if isinstance(request, web.Request):
+        resource = request.match_info.route.resource
+        if resource is not None:
+            return resource.canonical
+    return "other"
+
+
+def _explain_listening(error: OSError, config: ApiConfig) -> NodeError:
+    where = f"api.host {config.host}, api.port {config.port}"
+    if error.errno == errno.EADDRINUSE:
+        return PortBusyError(f"{where}: another process listens there; stop it or choose another port")
+    return NodeError(
+        f"{where}: cannot listen there ({error.strerror or error}); choose an address of this machine"
+    )

@@ -1,0 +1,170 @@
+"""The addresses of the API. A handler parses, asks one question of the node, and shapes the answer."""
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from aiohttp import web
+
+from node.api.errors import JSON, ApiProblem, build_error, refuse_busy, refuse_unknown
+from node.api.proofs import await_proofs, raise_no_proof
+from node.api.requests import (
+    BodyReader,
+    check_digests,
+    decode_array,
+    get_wait_ms,
+    parse_digest,
+)
+from node.api.schemas import (
+    BatchAnswer,
+    CommittedAnswer,
+    NoProofAnswer,
+    PendingAnswer,
+    ProofsAnswer,
+    SubmitAnswer,
+)
+from node.api.services import Services, SubmitOutcome
+from node.metrics import CONTENT_TYPE as METRICS_TYPE
+from primitives.limits import BATCH_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+IDS_BYTES_MAX = BATCH_TRANSACTIONS_MAX * 34 + 8
+"""A MessagePack array of ids: 32 bytes each and two of length."""
+
+
+def build_json(value: object, status: int = 200) -> web.Response:
+    """Return an answer as JSON."""
+    return web.Response(status=status, body=msgspec.json.encode(value), content_type=JSON)
+
+
+class TransactionRoutes:
+    """Submitting transactions, and finding out what became of them."""
+
+    def __init__(self, services: Services, bodies: BodyReader) -> None:
+        self._services = services
+        self._bodies = bodies
+
+    def get_routes(self) -> list[web.RouteDef]:
+        """Return the addresses."""
+        return [
+            web.post("/v1/transactions", self.submit),
+            web.post("/v1/transactions/batch", self.submit_batch),
+            web.get("/v1/transactions/{id}", self.get_transaction),
+            web.get("/v1/transactions/{id}/proof", self.get_proof),
+            web.post("/v1/proofs", self.get_proofs),
+        ]
+
+    async def submit(self, request: web.Request) -> web.Response:
+        """Take one transaction."""
+        with self._bodies.reserve(request, TRANSACTION_BYTES_MAX) as size:
+            raw = await self._bodies.read(request, size)
+            outcome = (await self._services.submit([raw]))[0]
+        answer = _build_submit_answer(outcome)
+        match outcome.status:
+            case "accepted" | "known":
+                return build_json(answer, 202)
+            case "busy":
+                raise refuse_busy(answer.detail or "no room for this transaction now", answer.error or "BUSY")
+            case _:
+                name = answer.error or "REFUSED"
+                raise ApiProblem(422, name, answer.detail or _explain(name), id=answer.id)
+
+    async def submit_batch(self, request: web.Request) -> web.Response:
+        """Take many transactions; each has its own result, and only when none had room the whole is refused."""
+        with self._bodies.reserve(request, BATCH_TRANSACTIONS_MAX * (TRANSACTION_BYTES_MAX + 3) + 8) as size:
+            raws = decode_array(await self._bodies.read(request, size), "transactions")
+            outcomes = await self._services.submit(raws)
+        if all(outcome.status == "busy" for outcome in outcomes):
+            raise refuse_busy("no room for any of these transactions now")
+        return build_json(BatchAnswer([_build_submit_answer(outcome) for outcome in outcomes]))
+
+    async def get_transaction(self, request: web.Request) -> web.Response:
+        """Tell where a transaction stands."""
+        name = parse_digest(request.match_info["id"])
+        committed = self._services.queries.find_transaction(name)
+        if committed is not None:
+            answer = CommittedAnswer(
+                id=name.hex(),
+                status="committed",
+                height=committed.height,
+                index=committed.index,
+                rejection=committed.receipt.rejection,
+                certified=committed.certified,
+            )
+            return build_json(answer)
+        if self._services.queries.is_pending(name):
+            return build_json(PendingAnswer(name.hex()))
+        raise refuse_unknown(
+            "this validator does not know the transaction; sending the same bytes again is safe"
+        )
+
+    async def get_proof(self, request: web.Request) -> web.Response:
+        """Prove what became of one transaction."""
+        name = parse_digest(request.match_info["id"])
+        answer = (await await_proofs(self._services.queries, [name], get_wait_ms(request)))[0]
+        if isinstance(answer, NoProofAnswer):
+            raise_no_proof(answer)
+        return build_json(answer)
+
+    async def get_proofs(self, request: web.Request) -> web.Response:
+        """Prove what became of many transactions."""
+        wait_ms = get_wait_ms(request)
+        with self._bodies.reserve(request, IDS_BYTES_MAX) as size:
+            names = check_digests(decode_array(await self._bodies.read(request, size), "ids"))
+        return build_json(ProofsAnswer(await await_proofs(self._services.queries, names, wait_ms)))
+
+
+class NodeRoutes:
+    """The node itself: status, genesis, metrics, and the two questions of a supervisor."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def get_routes(self) -> list[web.RouteDef]:
+        """Return the addresses."""
+        return [
+            web.get("/v1/status", self.get_status),
+            web.get("/v1/genesis", self.get_genesis),
+            web.get("/metrics", self.get_metrics),
+            web.get("/livez", self.get_live),
+            web.get("/readyz", self.get_ready),
+        ]
+
+    async def get_status(self, _: web.Request) -> web.Response:
+        """Tell how the node is."""
+        return build_json(self._services.get_status())
+
+    async def get_genesis(self, _: web.Request) -> web.Response:
+        """Give the genesis, byte for byte."""
+        return web.Response(body=self._services.genesis, content_type="application/octet-stream")
+
+    async def get_metrics(self, _: web.Request) -> web.Response:
+        """Give the metrics in Prometheus' text format."""
+        return web.Response(body=self._services.metrics.render(), headers={"Content-Type": METRICS_TYPE})
+
+    async def get_live(self, _: web.Request) -> web.Response:
+        """Tell that the event loop turns."""
+        return build_json({"live": True})
+
+    async def get_ready(self, _: web.Request) -> web.Response:
+        """Tell whether clients should ask this node."""
+        reason = self._services.find_unready_reason()
+        if reason is not None:
+            return build_error(503, "NOT_READY", reason)
+        return build_json({"ready": True})
+
+
+def _build_submit_answer(outcome: SubmitOutcome) -> SubmitAnswer:
+    name = outcome.id.hex()
+    match outcome.status:
+        case "accepted" | "known":
+            return SubmitAnswer(name, str(outcome.status))
+        case "busy":
+            return SubmitAnswer(name, "refused", "BUSY", outcome.detail or "no room now; send it again later")
+        case _:
+            error = str(outcome.rejection or "REFUSED")
+            return SubmitAnswer(name, "refused", error, outcome.detail or _explain(error))
+
+
+def _explain(name: str) -> str:
+    return f"refused: {name}; docs/ledger says what to do"

@@ -1,0 +1,226 @@
+"""The answers of the API as types; bytes become base64, so ids and keys are given as lower-case hex."""
+
+import msgspec
+
+from node.queries import AccountView, BlockView
+from primitives.encoding import Struct, encode
+from vm.contracts.energy.queries import BillLine, BillTotals, MeterView
+from vm.contracts.energy.records import Slot
+
+
+class SubmitAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One submitted transaction."""
+
+    id: str
+    status: str
+    error: str | None = None
+    detail: str = ""
+
+
+class BatchAnswer(msgspec.Struct, frozen=True):
+    """Submitted transactions, in the order of the request."""
+
+    results: list[SubmitAnswer]
+
+
+class PendingAnswer(msgspec.Struct, frozen=True):
+    """A transaction that waits to be ordered."""
+
+    id: str
+    status: str = "pending"
+
+
+class CommittedAnswer(msgspec.Struct, frozen=True):
+    """An executed transaction; ``rejection`` is None when it was applied."""
+
+    id: str
+    status: str
+    height: int
+    index: int
+    rejection: str | None
+    certified: bool
+
+
+class ProofAnswer(msgspec.Struct, frozen=True):
+    """A receipt's proof (``vm.receipt.ReceiptProof``) and certificate, both canonical bytes in base64."""
+
+    id: str
+    height: int
+    certificate_height: int
+    proof: bytes
+    certificate: bytes
+
+
+class NoProofAnswer(msgspec.Struct, frozen=True):
+    """Why there is no proof."""
+
+    id: str
+    error: str
+    detail: str = ""
+
+
+class ProofsAnswer(msgspec.Struct, frozen=True):
+    """Proofs in the order of the request."""
+
+    proofs: list[ProofAnswer | NoProofAnswer]  # encoded only, so the union needs no tag
+
+
+class BlockTransaction(msgspec.Struct, frozen=True):
+    """A transaction of a block; ``rejection`` is None when it was applied."""
+
+    id: str
+    rejection: str | None
+
+
+class BlockAnswer(msgspec.Struct, frozen=True):
+    """A block: its header, who signed it, and what was in it."""
+
+    height: int
+    sequence: int
+    epoch: int
+    digest: str
+    parent: str
+    batch_digest: str
+    proposer: str | None
+    time_ms: int
+    state_root: str
+    receipts_root: str
+    next_membership: str
+    protocol_version: int
+    certified: bool
+    signers: list[str]
+    transactions: list[BlockTransaction]
+
+
+class BalancesAnswer(msgspec.Struct, frozen=True):
+    """What an account has, and what of it is reserved by pending transfers."""
+
+    settlement_nano: int
+    coins: int
+    reserved_settlement_nano: int
+    reserved_coins: int
+
+
+class AccountAnswer(msgspec.Struct, frozen=True):
+    """An account at a certified height; ``nonce_hint`` is the next nonce that nothing known has used."""
+
+    account: str
+    name: str
+    role: str
+    status: str
+    public_key: str
+    nonce: int
+    balances: BalancesAnswer
+    height: int
+    nonce_hint: int
+
+
+class RegistersAnswer(msgspec.Struct, frozen=True):
+    """A meter's newest registers."""
+
+    time_s: int
+    import_wh: int
+    export_wh: int
+    pagination: int
+
+
+class MeterAnswer(msgspec.Struct, frozen=True):
+    """A meter; its name is its home's."""
+
+    account: str
+    home: str
+    owner: str
+    rating_w: int
+    opening_s: int
+    opening_import_wh: int
+    opening_export_wh: int
+    latest: RegistersAnswer
+    height: int
+
+
+class BillAnswer(msgspec.Struct, frozen=True):
+    """A meter's settled slots of a period. ``certificate`` (canonical bytes) is None at genesis only."""
+
+    meter: str
+    home: str
+    height: int
+    lines: list[dict[str, object]]
+    totals: BillTotals
+    certificate: bytes | None
+
+
+def build_meter(view: MeterView, height: int) -> MeterAnswer:
+    """Return a meter as shown."""
+    meter, latest = view.meter, view.latest
+    return MeterAnswer(
+        account=view.account.hex(),
+        home=meter.home,
+        owner=meter.owner.hex(),
+        rating_w=meter.rating_w,
+        opening_s=meter.opening_s,
+        opening_import_wh=meter.opening_import_wh,
+        opening_export_wh=meter.opening_export_wh,
+        latest=RegistersAnswer(latest.time_s, latest.import_wh, latest.export_wh, latest.pagination),
+        height=height,
+    )
+
+
+def build_account(view: AccountView, height: int) -> AccountAnswer:
+    """Return an account as shown; one of the system has no key and takes no calls."""
+    record = view.record
+    return AccountAnswer(
+        account=view.account.hex(),
+        name=view.name,
+        role="system" if record is None else record.role,
+        status="suspended" if record is not None and record.suspended else "active",
+        public_key="" if record is None else record.public_key.hex(),
+        nonce=0 if record is None else record.nonce,
+        balances=BalancesAnswer(
+            view.settlement.amount, view.coins.amount, view.settlement.reserved, view.coins.reserved
+        ),
+        height=height,
+        nonce_hint=view.nonce_hint,
+    )
+
+
+def build_slot(slot_s: int, slot: Slot, height: int) -> dict[str, object]:
+    """Return a slot as shown."""
+    status = "settled" if slot.settled else "open"
+    return {"slot_s": slot_s, "status": status, "height": height, **_get_fields(slot)}
+
+
+def build_line(line: BillLine, proof: Struct | None) -> dict[str, object]:
+    """Return a line as shown: what it says, and the state's key and value that a proof is about."""
+    answer = {
+        "slot_s": line.slot_s,
+        **_get_fields(line.line),
+        "key": line.key.hex(),
+        "value": encode(line.line).hex(),
+    }
+    return answer if proof is None else {**answer, "proof": encode(proof)}
+
+
+def build_block(view: BlockView, signers: list[str], proposer: str | None) -> BlockAnswer:
+    """Return a block as shown."""
+    header = view.header
+    return BlockAnswer(
+        height=header.height,
+        sequence=header.sequence,
+        epoch=header.epoch,
+        digest=header.compute_digest().hex(),
+        parent=header.parent.hex(),
+        batch_digest=header.batch_digest.hex(),
+        proposer=proposer,
+        time_ms=header.time_ms,
+        state_root=header.state_root.hex(),
+        receipts_root=header.receipts_root.hex(),
+        next_membership=header.next_membership.hex(),
+        protocol_version=header.protocol_version,
+        certified=view.certificate is not None,
+        signers=signers,
+        transactions=[BlockTransaction(each.transaction_id.hex(), each.rejection) for each in view.receipts],
+    )
+
+
+def _get_fields(record: Struct) -> dict[str, object]:
+    return {name: getattr(record, name) for name in record.__struct_fields__}

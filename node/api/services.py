@@ -1,0 +1,43 @@
+"""What the API needs of the node: it does not know the host."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from node.metrics import Metrics
+from node.queries import Queries
+from node.status import NodeStatus
+
+
+class SubmitOutcome(Protocol):
+    """What became of one submitted transaction; ``status`` is accepted, known, refused or busy."""
+
+    @property
+    def id(self) -> bytes:
+        """Return the transaction's id: the hash of the bytes, whatever they are."""
+        ...
+
+    @property
+    def status(self) -> str: ...
+
+    @property
+    def rejection(self) -> str | None: ...
+
+    @property
+    def detail(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The node as the API sees it.
+
+    ``submit`` takes raw transactions and answers in their order. ``find_unready_reason`` is None when the node is
+    connected, close to the others and committing.
+    """
+
+    genesis: bytes
+    queries: Queries
+    metrics: Metrics
+    submit: Callable[[Sequence[bytes]], Awaitable[Sequence[SubmitOutcome]]]
+    get_status: Callable[[], NodeStatus]
+    find_unready_reason: Callable[[], str | None]

@@ -1,0 +1,148 @@
+"""The addresses that read the chain and the certified state: blocks, accounts, meters, slots, bills."""
+
+import asyncio
+
+from aiohttp import web
+
+from node.api.errors import refuse_parameter, refuse_unknown
+from node.api.requests import get_number, parse_number
+from node.api.routes import build_json
+from node.api.schemas import (
+    BillAnswer,
+    build_account,
+    build_block,
+    build_line,
+    build_meter,
+    build_slot,
+)
+from node.api.services import Services
+from node.pinned_state import PinnedState
+from primitives.encoding import encode
+from primitives.ids import ACCOUNT_BYTES, Height
+from vm.contracts.energy.queries import BILL_SLOTS_MAX, MeterView, compute_totals
+
+METERS_PER_ANSWER_MAX = 500
+"""A page of 200 kB; the next one begins after its last account."""
+
+PROVEN_LINES_MAX = 768
+"""A month of hours, or eight days of quarter hours: 3 kB of proof each, 2.5 MB in all."""
+
+YIELD_EVERY = 50
+"""Lines between two breaths of the event loop: about a millisecond."""
+
+PATH_TEXT_MAX = 64
+"""Ids have 32 digits, names 32 characters."""
+
+
+class StateRoutes:
+    """Reads; each answer names the certified height it was read at."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._queries = services.queries
+        self._names = {each.public_key: each.name for each in services.queries.genesis.validators}
+
+    def get_routes(self) -> list[web.RouteDef]:
+        """Return the addresses."""
+        return [
+            web.get("/v1/blocks/{height}", self.get_block),
+            web.get("/v1/accounts/{account}", self.get_account),
+            web.get("/v1/meters", self.list_meters),
+            web.get("/v1/meters/{meter}", self.get_meter),
+            web.get("/v1/slots/{start}", self.get_slot),
+            web.get("/v1/bills/{meter}", self.get_bill),
+        ]
+
+    async def get_block(self, request: web.Request) -> web.Response:
+        """Show an executed block; ``latest`` is the newest certified one."""
+        text = request.match_info["height"]
+        height = self._queries.certified_height if text == "latest" else Height(parse_number("height", text))
+        view = self._queries.get_block(height)
+        if view is None:
+            raise refuse_unknown(f"there is no block {height} here; the newest is at latest")
+        signatures = () if view.certificate is None else view.certificate.signatures
+        proposer = None if view.block is None else self._get_name(view.block.batch.header.proposer)
+        return build_json(build_block(view, [self._get_name(each.replica) for each in signatures], proposer))
+
+    async def get_account(self, request: web.Request) -> web.Response:
+        """Show an account by id or name."""
+        text = _get_text(request, "account")
+        with self._queries.open() as pinned:
+            view = self._queries.get_account(pinned, text)
+            if view is None:
+                raise refuse_unknown(f"no account {text!r} at height {pinned.height}")
+            return build_json(build_account(view, pinned.height))
+
+    async def list_meters(self, request: web.Request) -> web.Response:
+        """List meters in the order of their accounts, a page at a time."""
+        after = request.query.get("after", "")
+        try:
+            start = bytes.fromhex(after)
+        except ValueError:
+            raise refuse_parameter("after", "an account's id in hexadecimal is expected") from None
+        if start and len(start) != ACCOUNT_BYTES:
+            raise refuse_parameter("after", f"an id has {2 * ACCOUNT_BYTES} digits")
+        with self._queries.open() as pinned:
+            views = self._queries.list_meters(pinned.state, start, METERS_PER_ANSWER_MAX + 1)
+            page = [build_meter(view, pinned.height) for view in views[:METERS_PER_ANSWER_MAX]]
+            following = page[-1].account if len(views) > METERS_PER_ANSWER_MAX else None
+            return build_json({"height": pinned.height, "meters": page, "next_after": following})
+
+    async def get_meter(self, request: web.Request) -> web.Response:
+        """Show a meter by id or name."""
+        with self._queries.open() as pinned:
+            view = self._find_meter(request, pinned)
+            return build_json(build_meter(view, pinned.height))
+
+    async def get_slot(self, request: web.Request) -> web.Response:
+        """Show a slot by its start."""
+        slot_s = parse_number("start", request.match_info["start"])
+        with self._queries.open() as pinned:
+            slot = self._queries.get_slot(pinned.state, slot_s)
+            if slot is None:
+                raise refuse_unknown(f"nothing has happened in slot {slot_s} up to height {pinned.height}")
+            return build_json(build_slot(slot_s, slot, pinned.height))
+
+    async def get_bill(self, request: web.Request) -> web.Response:
+        """Show a meter's settled slots from ``first`` to ``last``, with ``proof=1`` each one with its state proof."""
+        first_s, last_s = get_number(request, "first"), get_number(request, "last")
+        with_proof = get_number(request, "proof", 0) != 0
+        slots = self._queries.list_slots(first_s, last_s, PROVEN_LINES_MAX if with_proof else BILL_SLOTS_MAX)
+        with self._queries.open() as pinned:
+            meter = self._find_meter(request, pinned)
+            lines, shown = [], []
+            for number, slot_s in enumerate(slots):
+                if number % YIELD_EVERY == YIELD_EVERY - 1:
+                    await asyncio.sleep(0)
+                line = self._queries.get_line(pinned.state, meter.account, slot_s)
+                if line is None:
+                    continue
+                lines.append(line)
+                shown.append(build_line(line, pinned.prove(line.key) if with_proof else None))
+            certificate = pinned.certificate
+            answer = BillAnswer(
+                meter=meter.account.hex(),
+                home=meter.meter.home,
+                height=pinned.height,
+                lines=shown,
+                totals=compute_totals(lines),
+                certificate=None if certificate is None else encode(certificate),
+            )
+            return build_json(answer)
+
+    def _find_meter(self, request: web.Request, pinned: PinnedState) -> MeterView:
+        text = _get_text(request, "meter")
+        view = self._queries.find_meter(pinned.state, text)
+        if view is None:
+            raise refuse_unknown(f"no meter {text!r} at height {pinned.height}")
+        return view
+
+    def _get_name(self, replica: bytes) -> str:
+        return self._names.get(replica, replica.hex())
+
+
+def _get_text(request: web.Request, name: str) -> str:
+    text = request.match_info[name]
+    if len(text) > PATH_TEXT_MAX:
+        raise refuse_parameter(name, "an id in hexadecimal or a name is expected")
+    return text

@@ -1,0 +1,126 @@
+"""Where a transaction stands, and the proof of its receipt that a meter verifies offline."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from consensus.messages import Certificate
+from primitives.encoding import encode
+from primitives.hashing import HashDomain, compute_hash
+from primitives.header import Block, BlockHeader
+from primitives.ids import Digest, Height
+from primitives.merkle import MerkleProof
+from vm.receipt import Receipt, ReceiptProof
+
+LINKS_MAX = 64
+"""Headers from a receipt's block up to the next certificate: 16 kB of proof. Almost always it is one."""
+
+LADDERS_MAX = 8
+"""Blocks whose Merkle levels are kept: proofs of one block are asked for together. 130 kB each at 1,000 receipts."""
+
+
+class ChainReader(Protocol):
+    """What is read of the stored chain; ``node.storage.chain`` provides it."""
+
+    def get_header(self, height: Height) -> BlockHeader | None: ...
+    def get_block(self, height: Height) -> Block | None: ...
+    def get_receipts(self, height: Height) -> tuple[Receipt, ...]: ...
+    def get_certificate(self, height: Height) -> Certificate | None: ...
+    def find_transaction(self, transaction_id: bytes) -> tuple[Height, int] | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A transaction of an executed block; ``certified`` tells whether a quorum's signatures cover it already."""
+
+    height: Height
+    index: int
+    receipt: Receipt
+    certified: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CertifiedReceiptProof:
+    """A receipt's proof and the certificate of its last header."""
+
+    proof: ReceiptProof
+    certificate: Certificate
+
+
+class Receipts:
+    """Looks up transactions and proves their receipts, from the stored chain."""
+
+    def __init__(self, chain: ChainReader) -> None:
+        self._chain = chain
+        self._ladders: OrderedDict[Height, MerkleLadder] = OrderedDict()
+
+    def find(self, transaction_id: Digest, certified_height: Height) -> Committed | None:
+        """Return where a transaction was executed, or None."""
+        place = self._chain.find_transaction(transaction_id)
+        if place is None:
+            return None
+        height, index = place
+        receipt = self._chain.get_receipts(height)[index]
+        return Committed(height, index, receipt, certified=height <= certified_height)
+
+    def prove(self, committed: Committed, certified_height: Height) -> CertifiedReceiptProof | None:
+        """Return the proof of a certified transaction's receipt.
+
+        None when there is no certificate of its block or of one of the next ``LINKS_MAX``: a node that caught up over
+        them without their certificates cannot prove this; another validator can.
+        """
+        last = min(certified_height, committed.height + LINKS_MAX - 1)
+        headers: list[BlockHeader] = []
+        for height in range(committed.height, last + 1):
+            header = self._chain.get_header(Height(height))
+            if header is None:
+                return None
+            headers.append(header)
+            certificate = self._chain.get_certificate(Height(height))
+            if certificate is not None:
+                inclusion = self._get_ladder(committed.height).prove(committed.index)
+                return CertifiedReceiptProof(
+                    ReceiptProof(committed.receipt, inclusion, tuple(headers)), certificate
+                )
+        return None
+
+    def _get_ladder(self, height: Height) -> "MerkleLadder":
+        ladder = self._ladders.get(height)
+        if ladder is None:
+            leaves = [encode(receipt) for receipt in self._chain.get_receipts(height)]
+            ladder = self._ladders[height] = MerkleLadder(leaves)
+            if len(self._ladders) > LADDERS_MAX:
+                self._ladders.popitem(last=False)
+        self._ladders.move_to_end(height)
+        return ladder
+
+
+class MerkleLadder:
+    """All levels of one Merkle tree, hashed once: a proof of each of its leaves costs no further hash.
+
+    Gives what ``primitives.merkle.compute_merkle_proof`` gives, which hashes the whole tree for every proof.
+    """
+
+    def __init__(self, leaves: Sequence[bytes]) -> None:
+        self._count = len(leaves)
+        level: list[bytes] = [compute_hash(HashDomain.MERKLE_LEAF, leaf) for leaf in leaves]
+        self._levels = [level]
+        while len(level) > 1:
+            parents: list[bytes] = [
+                compute_hash(HashDomain.MERKLE_NODE, level[i] + level[i + 1])
+                for i in range(0, len(level) - 1, 2)
+            ]
+            level = parents + level[len(level) - len(level) % 2 :]
+            self._levels.append(level)
+
+    def prove(self, index: int) -> MerkleProof:
+        """Return the inclusion proof of one leaf."""
+        siblings = []
+        position = index
+        for level in self._levels[:-1]:
+            neighbour = position ^ 1
+            if neighbour < len(level):
+                siblings.append(level[neighbour])
+            position >>= 1
+        return MerkleProof(index, self._count, tuple(siblings))
