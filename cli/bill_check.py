@@ -6,34 +6,15 @@ Used by `gridbft bill --verify` and by the demonstration; needs the genesis and 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import msgspec
-
 from consensus.certificates import check_certificate
 from consensus.messages import Certificate
-from meter.proofs import TrustAnchor
+from meter.answers import BillAnswer, BillLineAnswer
+from meter.proofs import TrustAnchor, read_certificate, read_state_proof
 from primitives.encoding import DecodeError, decode
 from primitives.ids import Digest
 from vm.contracts.energy.records import Line, Tariff, get_line_key
 from vm.contracts.energy.settlement import build_line
-from vm.state_root import StateProof, is_state_proof_valid
-
-
-class LineAnswer(msgspec.Struct, frozen=True):
-    """A line as a validator answers: state key and value in hexadecimal, the proof in base64 when asked for."""
-
-    key: str
-    value: str
-    proof: bytes | None = None
-
-
-class BillAnswer(msgspec.Struct, frozen=True):
-    """A bill as a validator answers; ``height`` is the certified height at which it was read."""
-
-    meter: str
-    home: str
-    height: int
-    lines: list[LineAnswer]
-    certificate: bytes | None = None
+from vm.state_root import is_state_proof_valid
 
 
 class BillProblem(Exception):  # noqa: N818  # what is the case with a bill
@@ -82,7 +63,7 @@ def verify_bill(anchor: TrustAnchor, meter: bytes, slots_s: Sequence[int], answe
     if answer.certificate is None:
         raise BillProblem("the validator gave no certificate")
     try:
-        certificate = decode(answer.certificate, Certificate)
+        certificate = read_certificate(answer.certificate)
     except DecodeError as error:
         raise BillProblem(f"the certificate cannot be read: {error}") from None
     problem = check_certificate(anchor.membership, anchor.genesis_hash, certificate)
@@ -121,11 +102,11 @@ def find_line_problem(line: Line) -> str | None:
     return None
 
 
-def _get_key(entry: LineAnswer) -> str:
+def _get_key(entry: BillLineAnswer) -> str:
     return entry.key
 
 
-def _read_line(meter: bytes, entry: LineAnswer) -> tuple[int, Line]:
+def _read_line(meter: bytes, entry: BillLineAnswer) -> tuple[int, Line]:
     key = _parse_hex(entry.key, "key of a line")
     slot_s = int.from_bytes(key[-8:], "big")
     if key != get_line_key(meter, slot_s):
@@ -136,11 +117,11 @@ def _read_line(meter: bytes, entry: LineAnswer) -> tuple[int, Line]:
         raise BillProblem(f"a line cannot be read: {error}") from None
 
 
-def _check_line_proof(root: Digest, entry: LineAnswer) -> None:
+def _check_line_proof(root: Digest, entry: BillLineAnswer) -> None:
     if entry.proof is None:
         raise BillProblem("a line without proof")
     try:
-        proof = decode(entry.proof, StateProof)
+        proof = read_state_proof(entry.proof)
     except DecodeError as error:
         raise BillProblem(f"the proof of a line cannot be read: {error}") from None
     if not is_state_proof_valid(bytes.fromhex(entry.key), bytes.fromhex(entry.value), proof, root):

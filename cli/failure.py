@@ -28,3 +28,16 @@ class CliError(Exception):
 def build_usage_error(message: str) -> CliError:
     """Return the error of a wrong flag, argument or file."""
     return CliError(message, ExitCode.USAGE)
+
+
+def find_expected(
+    group: BaseExceptionGroup[BaseException], kinds: tuple[type[BaseException], ...]
+) -> BaseException | None:
+    """Return the first exception of a group when all are of expected kinds; None when a bug is among them."""
+    first: BaseException | None = None
+    for error in group.exceptions:
+        found = find_expected(error, kinds) if isinstance(error, BaseExceptionGroup) else error
+        if not isinstance(found, kinds):
+            return None
+        first = first or found
+    return first

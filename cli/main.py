@@ -11,8 +11,9 @@ from typing import Annotated
 
 import typer
 
-from cli import network, tariff, transactions, wallet
+from cli import meters, network, settings, submit, tariff, transactions, wallet
 from cli.balance import balance
+from cli.bill import bill
 from cli.console import talk
 from cli.demo.command import demo
 from cli.failure import CliError, ExitCode
@@ -32,9 +33,13 @@ app.add_typer(network.app, name="network")
 app.command()(start)
 app.command()(status)
 app.add_typer(wallet.app, name="wallet")
+app.add_typer(meters.app, name="meter")
 app.add_typer(tariff.app, name="tariff")
+app.add_typer(submit.app, name="submit")
 app.add_typer(transactions.app, name="tx")
 app.command()(balance)
+app.command()(bill)
+app.add_typer(settings.app, name="config")
 
 INTERRUPTED = 130
 """What a shell expects of a command that Ctrl-C ended."""

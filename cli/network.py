@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from cli.client_settings import read_genesis
 from cli.console import print_json, print_line, talk
 from cli.failure import CliError, ExitCode, build_usage_error
 from cli.options import JsonOption, PassphraseFileOption
@@ -73,6 +72,8 @@ def verify_genesis(
     as_json: JsonOption = False,
 ) -> None:
     """Check a genesis file and print its hash; with --hash, refuse any other."""
+    from cli.client_settings import read_genesis
+
     genesis = read_genesis(path / "genesis.bin" if path.is_dir() else path)
     genesis_hash = genesis.compute_hash().hex()
     if expected is not None and not _is_hash(expected):

@@ -1,17 +1,21 @@
 """`gridbft start`: one validator in this process, until it is asked to stop."""
 
-import asyncio
 import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.console import talk
-from cli.failure import CliError, ExitCode, build_usage_error
+from cli.failure import CliError, ExitCode, build_usage_error, find_expected
 from cli.options import HomeOption, PassphraseFileOption, find_home
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from node.errors import NodeError
 
 STDIN_CHUNK = 4096
 
@@ -48,13 +52,20 @@ def start(
         run_until_stopped(
             run_node(config, directory, keys.signing_key, keys.tls_key_pem), stop_with_stdin=stop_with_stdin
         )
-    except* NodeError as errors:
-        raise _build_node_failure(config.name, errors) from None
+    except NodeError as error:
+        raise _build_node_failure(config.name, error) from None
+    except BaseExceptionGroup as group:
+        first = find_expected(group, (NodeError,))
+        if not isinstance(first, NodeError):
+            raise
+        raise _build_node_failure(config.name, first) from None
     talk(f"{config.name}: stopped")
 
 
 def run_until_stopped(work: Coroutine[object, object, None], *, stop_with_stdin: bool = False) -> None:
     """Run ``work`` on uvloop; SIGTERM, SIGINT or the end of standard input cancel it, which is a normal end."""
+    import asyncio
+
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -62,6 +73,8 @@ def run_until_stopped(work: Coroutine[object, object, None], *, stop_with_stdin:
 
 
 async def _run(work: Coroutine[object, object, None], *, stop_with_stdin: bool) -> None:
+    import asyncio
+
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(work)
     is_stopping = False
@@ -83,7 +96,7 @@ async def _run(work: Coroutine[object, object, None], *, stop_with_stdin: bool) 
             raise
 
 
-def _read_until_end(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
+def _read_until_end(loop: "asyncio.AbstractEventLoop", stop: Callable[[], None]) -> None:
     try:
         chunk = os.read(sys.stdin.fileno(), STDIN_CHUNK)
     except BlockingIOError:
@@ -95,10 +108,6 @@ def _read_until_end(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -
         stop()
 
 
-def _build_node_failure(name: str, errors: BaseExceptionGroup[BaseException]) -> CliError:
-    """Return the one line of the first failure; the log has the rest."""
-    first: BaseException = errors
-    while isinstance(first, BaseExceptionGroup):
-        first = first.exceptions[0]
-    code = getattr(first, "exit_code", ExitCode.ERROR)
-    return CliError(f"{name}: {first}", ExitCode(code))
+def _build_node_failure(name: str, error: "NodeError") -> CliError:
+    """Return the one line of the failure; the log has the rest."""
+    return CliError(f"{name}: {error}", ExitCode(error.exit_code))

@@ -1,6 +1,5 @@
 """`gridbft tariff`: the utility publishes what the grid asks and pays."""
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -28,6 +27,7 @@ def set_prices(
     """Publish one price pair for N slots that have not begun; the utility's key signs."""
     from cli.client_settings import open_client_home
     from cli.keys import open_utility_key
+    from cli.moments import parse_boundary
     from cli.transact import build_call, transact
     from vm.contracts.energy.calls import TARIFF_SLOTS_MAX, SetTariff
     from vm.genesis import is_price_pair_sound
@@ -46,22 +46,3 @@ def set_prices(
     key = open_utility_key(client_home, passphrase_file)
     call = build_call("energy", "set_tariff", SetTariff(start_s, ((retail, feed_in),) * slots))
     transact(client_home, key, call, as_json=as_json, done=f"{slots} slots from {first_slot} are priced")
-
-
-def parse_boundary(text: str, slot_s: int) -> int:
-    """Return the UTC second of a boundary between slots.
-
-    Raises:
-        CliError: usage; no time, no offset, or not a boundary.
-
-    """
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise build_usage_error(f"{text!r} is no time; write it as 2026-01-01T00:00:00Z") from None
-    if moment.tzinfo is None:
-        raise build_usage_error(f"{text}: add the offset, as {text}Z")
-    seconds = int(moment.timestamp())
-    if moment < datetime(1970, 1, 1, tzinfo=UTC) or moment.microsecond or seconds % slot_s:
-        raise build_usage_error(f"{text} is not a boundary between slots of {slot_s // 60} minutes")
-    return seconds

@@ -1,4 +1,4 @@
-"""What the demonstration reads of a validator's answers about blocks and slots: claims, checked against each other."""
+"""What the demonstration reads of a validator's answer about a block: a claim, compared with those of the others."""
 
 import msgspec
 
@@ -8,17 +8,3 @@ class BlockAnswer(msgspec.Struct, frozen=True):
 
     height: int
     state_root: str
-
-
-class SlotAnswer(msgspec.Struct, frozen=True):
-    """A slot's record: energy in Wh, money in nano-currency."""
-
-    settled: bool
-    supply_wh: int
-    demand_wh: int
-    pool_wh: int
-    grid_bought_wh: int
-    grid_sold_wh: int
-    grid_net_nano: int
-    missing: int
-    adjusted: int

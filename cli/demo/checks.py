@@ -4,15 +4,19 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from time import monotonic
 
-from cli.bill_check import Bill, BillAnswer, BillProblem, verify_bill
-from cli.demo.answers import BlockAnswer, SlotAnswer
+from cli.bill_check import Bill, BillProblem, verify_bill
+from cli.demo.answers import BlockAnswer
 from cli.demo.play import Crash
 from cli.demo.stage import POLL_S, Stage
 from cli.demo.summary import HomeBill
 from cli.failure import CliError
+from consensus.certificates import check_certificate
 from consensus.messages import Certificate
-from meter.client import Client
+from meter.answers import CertificateAnswer, SlotAnswer
+from meter.proofs import read_certificate
 from meter.validators import ClientError
+from primitives.encoding import DecodeError
+from primitives.ids import ReplicaId
 from vm.contracts.energy.records import Line
 
 CATCH_UP_TIMEOUT_S = 45.0
@@ -64,7 +68,9 @@ async def fetch_bills(stage: Stage) -> dict[str, Bill]:
     bills = {}
     for index, home in enumerate(stage.plan.homes):
         account = stage.meters[home.home].label.account
-        answer = await ask_bill(stage.get_client(index), account, slots_s)
+        answer = await stage.get_client(index).get_bill(
+            account.hex(), slots_s[0], slots_s[-1], with_proofs=True
+        )
         try:
             bill = verify_bill(stage.community.anchor, account, slots_s, answer)
         except BillProblem as error:
@@ -75,16 +81,10 @@ async def fetch_bills(stage: Stage) -> dict[str, Bill]:
     return bills
 
 
-async def ask_bill(client: Client, account: bytes, slots_s: Sequence[int]) -> BillAnswer:
-    """Return a validator's bill of a meter over consecutive slots, with proofs."""
-    query = {"first": str(slots_s[0]), "last": str(slots_s[-1]), "proof": "1"}
-    return await client.ask(f"/v1/bills/{account.hex()}", BillAnswer, query)
-
-
 async def is_conserved(stage: Stage, bills: Mapping[str, Bill]) -> bool:
     """Tell whether energy and money sum to zero in every slot, by the slots' records and by the homes' lines."""
     for slot in stage.plan.slots:
-        record = await stage.get_client(slot.index).ask(f"/v1/slots/{slot.start_s}", SlotAnswer)
+        record = await stage.get_client(slot.index).get_slot(slot.start_s)
         if not is_slot_conserved(record, [bill.lines[slot.start_s] for bill in bills.values()]):
             return False
     return True
@@ -109,7 +109,7 @@ async def compute_rounding(stage: Stage, bills: Mapping[str, Bill]) -> int:
     """Return what the homes paid in all and the grid did not get, by the slots' records."""
     grid_net = 0
     for slot in stage.plan.slots:
-        record = await stage.get_client(slot.index).ask(f"/v1/slots/{slot.start_s}", SlotAnswer)
+        record = await stage.get_client(slot.index).get_slot(slot.start_s)
         grid_net += record.grid_net_nano
     return sum(bill.sum("net_nano") for bill in bills.values()) - grid_net
 
@@ -134,24 +134,24 @@ async def _does_vote(stage: Stage, crash: Crash) -> bool:
     certificates = [proof.certificate for proof in stage.tally.get_proofs().values()]
     if any(_is_signed_after(stage, crash.validator, certificate, restarted) for certificate in certificates):
         return True
-    slots_s = [slot.start_s for slot in stage.plan.slots]
-    account = stage.meters[stage.plan.homes[0].home].label.account
     for client in stage.single_clients:
         try:
-            answer = await ask_bill(client, account, slots_s)
-            bill = verify_bill(stage.community.anchor, account, slots_s, answer)
-        except (ClientError, BillProblem):
+            answer = await client.ask("/v1/blocks/latest", CertificateAnswer)
+            certificate = None if answer.certificate is None else read_certificate(answer.certificate)
+        except (ClientError, DecodeError):
             continue
-        if bill.certificate is not None and _is_signed_after(
-            stage, crash.validator, bill.certificate, restarted
-        ):
+        if certificate is not None and _is_signed_after(stage, crash.validator, certificate, restarted):
             return True
     return False
 
 
 def _is_signed_after(stage: Stage, validator: str, certificate: Certificate, height: int) -> bool:
-    """Position before content: a certificate of ``stage.tally`` or of a verified bill is known to be good."""
-    names = {entry.public_key: entry.name for entry in stage.community.network.genesis.validators}
-    return certificate.header.height > height and any(
-        names.get(entry.replica) == validator for entry in certificate.signatures
-    )
+    """Tell whether a sound certificate of a block above ``height`` bears a validator's signature."""
+    anchor = stage.community.anchor
+    if certificate.header.height <= height:
+        return False
+    if validator not in [
+        anchor.membership.get_name(ReplicaId(entry.replica)) for entry in certificate.signatures
+    ]:
+        return False
+    return check_certificate(anchor.membership, anchor.genesis_hash, certificate) is None

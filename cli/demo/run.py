@@ -19,7 +19,7 @@ from cli.demo.play import Crash, open_day, play_day
 from cli.demo.processes import run_validators
 from cli.demo.stage import Stage, open_stage, wait_until_ready
 from cli.demo.summary import Checks, DemoResult, print_summary, sum_bills
-from cli.failure import CliError, ExitCode
+from cli.failure import CliError, ExitCode, find_expected
 from meter.sources.table import format_time
 from meter.validators import ClientError
 
@@ -86,10 +86,13 @@ async def _run(options: DemoOptions, plan: DayPlan, community: Community) -> Dem
                 open_stage(options, plan, community, meters, tell) as stage,
             ):
                 return await _play(stage, advance)
-        except* ClientError as errors:
-            raise CliError(str(errors.exceptions[0])) from None
-        except* CliError as errors:
-            raise CliError(str(errors.exceptions[0])) from None
+        except ClientError as error:
+            raise CliError(str(error)) from None
+        except BaseExceptionGroup as group:
+            first = find_expected(group, (CliError, ClientError))
+            if first is None:
+                raise
+            raise first if isinstance(first, CliError) else CliError(str(first)) from None
 
 
 async def _play(stage: Stage, advance: Callable[[PricedSlot], None]) -> DemoResult:

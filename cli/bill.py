@@ -1,0 +1,223 @@
+"""`gridbft bill`: a home's day, line by line, in plain sentences, and proven when asked."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.console import build_console, print_json, print_line, talk
+from cli.failure import CliError, ExitCode, build_usage_error
+from cli.options import HomeOption, JsonOption, NodeOption, find_home
+
+if TYPE_CHECKING:
+    from cli.bill_check import Bill
+    from cli.client_settings import ClientHome
+    from meter.answers import BillAnswer
+    from meter.client import Client
+    from vm.contracts.energy.records import Line
+    from vm.genesis import Genesis
+
+PROVEN_SLOTS_MAX = 700
+"""A week of quarter hours: what a validator proves in one answer."""
+NO_READING = "no reading came: this slot settled without you"
+
+
+def bill(
+    meter: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="METER",
+            help="Name or account of the meter; without it, the only meter key of this home.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    day: Annotated[
+        str,
+        typer.Option(metavar="N|DATE", help="The N-th 24 hours since the meter's opening, or a UTC date."),
+    ],
+    explain: Annotated[bool, typer.Option("--explain", help="One plain sentence per slot.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Check every line's proof offline and recompute all sums.")
+    ] = False,
+    home: HomeOption = None,
+    node: NodeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a home drew, fed in and owes for a day, in the community and at grid prices alone."""
+    from cli.client_settings import open_client_home
+
+    client_home = open_client_home(find_home(home), node)
+    genesis = client_home.read_genesis()
+    name = _find_meter_name(client_home) if meter is None else _check_name(meter)
+    slots_s, answer, account = _fetch(client_home, genesis, name, day, verify=verify)
+    found = _read(client_home, account, slots_s, answer, verify=verify)
+    if as_json:
+        print_json(_describe(found, slots_s, is_verified=verify))
+        return
+    if not found.lines:
+        talk(f"{found.home}: no slot of that day has settled yet")
+        return
+    if explain:
+        for slot_s, line in found.lines.items():
+            print_line(explain_line(slot_s, line, genesis.currency))
+    _print_totals(found, genesis)
+    if len(found.lines) < len(slots_s):
+        talk(f"{len(slots_s) - len(found.lines)} of {len(slots_s)} slots of that day have not settled yet")
+    if verify and found.certificate is not None:
+        signers = len(found.certificate.signatures)
+        talk(f"verified offline: {len(found.lines)} lines stand under block {found.height},")
+        talk(f"  which {signers} of {len(genesis.validators)} validators signed; every amount was recomputed")
+
+
+def explain_line(slot_s: int, line: "Line", currency: str) -> str:
+    """Return a slot in the words of energy.md: what was drawn and fed in, from and to whom, at which price."""
+    from cli.moments import format_moment
+    from cli.money import format_kwh, format_money, format_price
+    from vm.contracts.energy.records import Flag
+
+    pool, retail, feed_in = map(format_price, (line.pool_price, line.retail_price, line.feed_in_price))
+    parts = []
+    if line.import_wh or line.pool_bought_wh:
+        shares = _name_shares(
+            (line.pool_bought_wh, "from your neighbours", pool),
+            (line.grid_bought_wh, "from the grid", retail),
+        )
+        parts.append(f"you drew {format_kwh(line.import_wh)} kWh{shares}")
+    if line.export_wh or line.pool_sold_wh:
+        shares = _name_shares(
+            (line.pool_sold_wh, "to your neighbours", pool), (line.grid_sold_wh, "to the grid", feed_in)
+        )
+        parts.append(f"you fed in {format_kwh(line.export_wh)} kWh{shares}")
+    if line.flags & Flag.MISSING:
+        parts = [NO_READING]
+    sentence = "; ".join(parts) or "you drew and fed in nothing"
+    remarks = [text for name, text in _REMARKS.items() if line.flags & Flag[name]]
+    remark = f" ({', '.join(remarks)})" if remarks else ""
+    verb = "you pay" if line.net_nano >= 0 else "you receive"
+    return (
+        f"{format_moment(slot_s)}  {sentence}{remark}; {verb} {format_money(abs(line.net_nano))} {currency}"
+    )
+
+
+_REMARKS = {
+    "GAP": "it includes earlier slots whose readings never came",
+    "LATE": "the reading came late: adjusted at grid prices",
+    "CORRECTED": "corrected",
+    "STATUS_NOT_GOOD": "the meter reported a problem",
+    "SPLIT": "part of it was moved to its own slot by a late reading",
+}
+
+
+def _name_shares(*shares: tuple[int, str, str]) -> str:
+    from cli.money import format_kwh
+
+    named = [f"{format_kwh(wh)} {whom} at {price}" for wh, whom, price in shares if wh]
+    return f": {', '.join(named)}" if named else ""
+
+
+def _fetch(
+    home: "ClientHome", genesis: "Genesis", name: str, day: str, *, verify: bool
+) -> "tuple[list[int], BillAnswer, bytes]":
+    """Return the slots of the day, the validator's answer, and the meter's account."""
+    from cli.meters import MeterAnswer
+    from cli.moments import parse_day
+    from cli.session import ask_validators
+
+    slot_s = genesis.energy.slot_s
+
+    async def work(client: "Client") -> "tuple[list[int], BillAnswer, bytes]":
+        meter: MeterAnswer = await client.ask(f"/v1/meters/{name}", MeterAnswer)
+        begin_s, end_s = parse_day(day, meter.opening_s)
+        slots_s = list(range(-(-begin_s // slot_s) * slot_s, end_s, slot_s))
+        if len(slots_s) > PROVEN_SLOTS_MAX:
+            raise build_usage_error(f"--day {day}: more slots than one bill has")
+        answer = await client.get_bill(meter.account, slots_s[0], slots_s[-1], with_proofs=verify)
+        return slots_s, answer, bytes.fromhex(meter.account)
+
+    return ask_validators(home, work)
+
+
+def _read(
+    home: "ClientHome", account: bytes, slots_s: list[int], answer: "BillAnswer", *, verify: bool
+) -> "Bill":
+    from cli.bill_check import BillProblem, read_bill, verify_bill
+    from meter.proofs import build_trust_anchor
+
+    try:
+        if not verify:
+            return read_bill(answer)
+        return verify_bill(build_trust_anchor(home.read_genesis()), account, slots_s, answer)
+    except BillProblem as error:
+        raise CliError(f"the bill proves nothing: {error}; ask another validator with --node") from None
+
+
+def _find_meter_name(home: "ClientHome") -> str:
+    from meter.keystore import KeyKind, list_keys
+
+    labels = [key.label for key in list_keys(home.wallets) if key.label is not None]
+    meters = [label for label in labels if label.kind is KeyKind.METER]
+    if len(meters) != 1:
+        raise CliError(f"{home.wallets} has {len(meters)} keys of meters: name the meter", ExitCode.USAGE)
+    return meters[0].account.hex()
+
+
+def _check_name(name: str) -> str:
+    from vm.genesis import is_name_sound
+
+    if not is_name_sound(name):
+        raise build_usage_error(f"{name!r} is no name or account of a meter")
+    return name
+
+
+def _print_totals(found: "Bill", genesis: "Genesis") -> None:
+    from rich.table import Table
+
+    from cli.moments import format_moment
+    from cli.money import format_kwh, format_money
+
+    first_s, last_s = min(found.lines), max(found.lines)
+    table = Table(
+        title=f"{found.home}: {format_moment(first_s)} to {format_moment(last_s + genesis.energy.slot_s)} UTC",
+        title_justify="left",
+    )
+    table.add_column("")
+    for heading in ("kWh", "neighbours", "grid"):
+        table.add_column(heading, justify="right")
+    rows = (
+        ("drawn", "import_wh", "pool_bought_wh", "grid_bought_wh"),
+        ("fed in", "export_wh", "pool_sold_wh", "grid_sold_wh"),
+    )
+    for name, *fields in rows:
+        table.add_row(name, *(format_kwh(found.sum(field)) for field in fields))
+    build_console().print(table)
+    net, alone = found.sum("net_nano"), found.sum("alone_nano")
+    verb = "to pay" if net >= 0 else "to receive"
+    print_line(
+        f"{verb} {format_money(abs(net), digits=9)} {genesis.currency}; at grid prices alone "
+        f"{format_money(alone, digits=9)}; saved {format_money(alone - net, digits=9)}"
+    )
+
+
+def _describe(found: "Bill", slots_s: list[int], *, is_verified: bool) -> dict[str, object]:
+    fields = (
+        "import_wh",
+        "export_wh",
+        "pool_bought_wh",
+        "pool_sold_wh",
+        "grid_bought_wh",
+        "grid_sold_wh",
+        "net_nano",
+        "alone_nano",
+    )
+    return {
+        "meter": found.meter.hex(),
+        "home": found.home,
+        "height": found.height,
+        "slots": len(slots_s),
+        "lines": [
+            {"slot_s": slot_s, **{name: getattr(line, name) for name in line.__struct_fields__}}
+            for slot_s, line in found.lines.items()
+        ],
+        "totals": {field: found.sum(field) for field in fields},
+        "verified": is_verified,
+    }
