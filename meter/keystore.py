@@ -259,7 +259,7 @@ def _read(path: Path) -> bytes:
         raise KeyFileFailedError(f"{path}: {error.strerror}") from None
     try:
         _check_owner_only(path, os.fstat(descriptor))
-        with open(descriptor, "rb", closefd=False) as file:  # noqa: PTH123  # a descriptor has no path
+        with open(descriptor, "rb", closefd=False) as file:
             content = file.read(KEY_FILE_BYTES_MAX + 1)
     except OSError as error:
         raise KeyFileFailedError(f"{path}: {error.strerror}") from None
