@@ -19,28 +19,20 @@ from vm.genesis import decode_genesis
 NODES = ("node0", "node1", "node2", "node3")
 
 
-@pytest.fixture
-def network(tmp_path: Path, spec: Path, gridbft: Command) -> Path:
-    directory = tmp_path / "net"
-    ended = gridbft("network", "new", spec, "-o", directory)
-    assert ended.code == ExitCode.OK, ended.err
-    return directory
-
-
 def mode_of(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_keys_and_homes_are_the_owners_only(network: Path) -> None:
+def test_keys_and_homes_are_the_owners_only(new_network: Path) -> None:
     for node in NODES:
-        assert mode_of(network / node) == 0o700
-        assert mode_of(network / node / "keys") == 0o700
-        assert mode_of(network / node / "keys" / "node.key") == 0o600
-    assert mode_of(network / "utility" / "utility.key") == 0o600
+        assert mode_of(new_network / node) == 0o700
+        assert mode_of(new_network / node / "keys") == 0o700
+        assert mode_of(new_network / node / "keys" / "node.key") == 0o600
+    assert mode_of(new_network / "utility" / "utility.key") == 0o600
 
 
-def test_nothing_but_the_network_is_left_in_the_parent_directory(network: Path, spec: Path) -> None:
-    assert sorted(path.name for path in network.parent.iterdir()) == sorted([network.name, spec.name])
+def test_nothing_but_the_network_is_left_in_the_parent_directory(new_network: Path) -> None:
+    assert [path.name for path in new_network.parent.iterdir()] == [new_network.name]
 
 
 def test_every_node_and_the_members_hold_the_same_sound_genesis(network: Path) -> None:
