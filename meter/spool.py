@@ -11,7 +11,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -123,7 +123,8 @@ class SpoolEntry:
     state: SpoolState
     reason: str
     height: Height | None
-    transaction: SealedTransaction
+    transaction_id: Digest
+    transaction: SealedTransaction = field(compare=False)
 
     @property
     def account(self) -> AccountId:
@@ -405,7 +406,8 @@ class Spool:
     def _build(self, row: tuple[int, str, str, str, int | None, bytes]) -> SpoolEntry:
         number, subject, state, reason, height, raw = row
         known = None if height is None else Height(height)
-        return SpoolEntry(number, subject, SpoolState(state), reason, known, decode_transaction(raw))
+        sealed = decode_transaction(raw)
+        return SpoolEntry(number, subject, SpoolState(state), reason, known, Digest(sealed.id), sealed)
 
     @contextmanager
     def _commit(self) -> Iterator[None]:
@@ -427,6 +429,8 @@ def _lock(path: Path) -> Iterator[None]:
     lock_path = path.with_name(path.name + ".lock")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # The database's companion files take over its mode.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise SpoolFailedError(f"{path}: the spool cannot be opened: {error.strerror}") from None
@@ -449,7 +453,6 @@ def _prepare(path: Path, connection: sqlite3.Connection, genesis_hash: Digest) -
     connection.execute("PRAGMA synchronous = FULL")  # a commit is on the disk before anything is sent
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version == 0:
-        path.chmod(0o600)
         connection.execute("BEGIN IMMEDIATE")
         for statement in SCHEMA.split(";"):
             connection.execute(statement)
