@@ -1,0 +1,55 @@
+"""When the leading node proposes, and what: at once when something waits, else at due times and heartbeats."""
+
+from consensus.effects import WantBatch
+from consensus.events import Now, Proposed
+from node.mempool import Mempool, get_raw
+from primitives.batch import build_batch
+from primitives.ids import MonotonicMs, ReplicaId
+from primitives.limits import BATCH_BYTES_MAX, BATCH_TRANSACTIONS_MAX
+
+
+class Batcher:
+    """Holds the replica's open question for a batch and answers it as soon as there is a reason for a block."""
+
+    def __init__(self, own: ReplicaId, mempool: Mempool, heartbeat_ms: int) -> None:
+        self._own = own
+        self._mempool = mempool
+        self._heartbeat_ms = heartbeat_ms
+        self._want: WantBatch | None = None
+        self._last_block_ms: MonotonicMs | None = None
+        self.next_due_ms: int | None = None
+        """Block time at which contracts have something to do by themselves, UTC milliseconds."""
+
+    def ask(self, want: WantBatch) -> None:
+        """Take the replica's question; a newer one replaces an older one."""
+        self._want = want
+
+    def record_block(self, now: Now, next_due_ms: int | None) -> None:
+        """Take note of an executed block."""
+        self._last_block_ms = now.monotonic_ms
+        self.next_due_ms = next_due_ms
+
+    def answer(self, now: Now) -> Proposed | None:
+        """Return the answer to the open question, or None while there is no reason for a block."""
+        want = self._want
+        if want is None:
+            return None
+        taken = {name for header in want.in_flight for name in header.transaction_ids}
+        selected = self._mempool.select(taken, BATCH_TRANSACTIONS_MAX, BATCH_BYTES_MAX)
+        if not selected and (want.in_flight or not self.is_block_due(now)):
+            return None
+        self._want = None
+        batch = build_batch(self._own, now.wall_ms, get_raw(selected))
+        return Proposed(now, want.epoch, want.view, want.sequence, batch)
+
+    def is_block_due(self, now: Now) -> bool:
+        """Tell whether a block is due without transactions: a contract's time has come, or the heartbeat's."""
+        if self.next_due_ms is not None and now.wall_ms >= self.next_due_ms:
+            return True
+        return self.compute_silence_ms(now) >= self._heartbeat_ms
+
+    def compute_silence_ms(self, now: Now) -> int:
+        """Return how long ago the last block was executed here; the first question starts the clock."""
+        if self._last_block_ms is None:
+            self._last_block_ms = now.monotonic_ms
+        return now.monotonic_ms - self._last_block_ms

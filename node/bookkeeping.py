@@ -1,0 +1,140 @@
+"""What the rest of the node does about executed blocks and about what the replica reports."""
+
+from collections import OrderedDict
+
+import structlog
+
+from consensus.effects import (
+    Certified,
+    Deliver,
+    Diverged,
+    Equivocation,
+    FetchBatch,
+    FetchBlocks,
+    Notice,
+    Refused,
+    ViewChangeStarted,
+    ViewStarted,
+)
+from consensus.membership import Membership
+from consensus.messages import Certificate
+from node.clock import Clock
+from node.inbox import FORGED_POINTS, Inbox
+from node.intake import Intake
+from node.metrics import Metrics
+from node.queries import Queries
+from node.storage.chain import ChainStore
+from node.watch import Watch
+from p2p.network import Network
+from primitives.encoding import encode
+from primitives.ids import Digest, MonotonicMs, ReplicaId
+from primitives.limits import BATCH_TRANSACTIONS_MAX
+from vm.executor import BlockResult
+
+log = structlog.get_logger("gridbft.node")
+
+ARRIVALS_REMEMBERED_MAX = 16_384
+"""Own clients' transactions whose way to a certificate is being measured; older ones are not measured."""
+
+
+class Bookkeeping:
+    """Hears the host: keeps mempool, queries, evidence, metrics and the log in step with the chain."""
+
+    def __init__(
+        self,
+        chain: ChainStore,
+        queries: Queries,
+        intake: Intake,
+        metrics: Metrics,
+        membership: Membership,
+        clock: Clock,
+    ) -> None:
+        self._chain = chain
+        self._queries = queries
+        self._intake = intake
+        self._metrics = metrics
+        self._membership = membership
+        self._clock = clock
+        self._inbox: Inbox | None = None
+        self._watch: Watch | None = None
+        self._network: Network | None = None
+        self._arrivals: OrderedDict[bytes, MonotonicMs] = OrderedDict()
+        self._uncertified: OrderedDict[int, tuple[bytes, ...]] = OrderedDict()
+
+    def connect(self, inbox: Inbox, watch: Watch, network: Network) -> None:
+        """Bind the parts that themselves need the host."""
+        self._inbox = inbox
+        self._watch = watch
+        self._network = network
+
+    def record_arrival(self, name: Digest) -> None:
+        """Start the clock of an accepted transaction's latency."""
+        self._arrivals[name] = self._clock.monotonic_ms()
+        if len(self._arrivals) > ARRIVALS_REMEMBERED_MAX:
+            self._arrivals.popitem(last=False)
+
+    def on_block(self, deliver: Deliver, result: BlockResult) -> None:
+        """Bring mempool and queries up to an executed block."""
+        header = result.header
+        consumed = [receipt.transaction_id for receipt in result.receipts if receipt.consumed]
+        unconsumed = [receipt.transaction_id for receipt in result.receipts if not receipt.consumed]
+        self._intake.on_block(
+            consumed, unconsumed, full=len(deliver.batch.transactions) >= BATCH_TRANSACTIONS_MAX
+        )
+        self._queries.record_executed(header, self._chain.snapshot(), result.tree)
+        self._uncertified[header.height] = deliver.batch.header.transaction_ids
+        applied = sum(1 for receipt in result.receipts if receipt.rejection is None)
+        self._metrics.add("blocks_executed")
+        self._metrics.add("transactions_committed", applied)
+        self._metrics.add("transactions_rejected", len(result.receipts) - applied)
+        self._metrics.set_gauge("chain_height", header.height)
+        log.debug("block_executed", height=header.height, transactions=len(result.receipts), applied=applied)
+
+    def on_notice(self, notice: Notice) -> None:
+        """Act on what the replica reports."""
+        match notice:
+            case Certified(certificate=certificate):
+                self._on_certificate(certificate)
+            case ViewStarted(view=view):
+                if self._watch is not None:
+                    self._watch.restart_deadlines()
+                self._metrics.set_gauge("view", view)
+                self._metrics.set_gauge("active", 1)
+                log.info("view_started", view=view, primary=self._name(self._membership.get_primary(view)))
+            case ViewChangeStarted(view=view, reason=reason):
+                self._metrics.add("view_changes")
+                self._metrics.set_gauge("active", 0)
+                log.warning("view_change_started", view=view, reason=reason)
+            case Equivocation(first=first, second=second):
+                self._metrics.add("equivocations")
+                self._chain.put_evidence(encode((first, second)))
+                log.error("equivocation", validator=self._name(ReplicaId(first.sender)))
+            case Refused(sender=sender, reason=reason):
+                if self._network is not None:
+                    self._network.penalize(sender, FORGED_POINTS, reason)
+                log.warning("message_refused", validator=self._name(sender), reason=reason)
+            case Diverged(height=height, own=own, certified=certified):
+                log.error("diverged", height=height, own=own, certified=certified)
+
+    def on_fetch(self, fetch: FetchBatch | FetchBlocks) -> None:
+        """Let the inbox get what the replica misses."""
+        if self._inbox is not None:
+            self._inbox.on_fetch(fetch)
+
+    def _on_certificate(self, certificate: Certificate) -> None:
+        height = certificate.header.height
+        self._chain.put_certificate(certificate)
+        self._queries.record_certificate(certificate)
+        self._metrics.set_gauge("certified_height", height)
+        for entry in certificate.signatures:
+            self._metrics.record_signed(self._name(ReplicaId(entry.replica)), height)
+        now_ms = self._clock.monotonic_ms()
+        while self._uncertified and next(iter(self._uncertified)) <= height:
+            _, names = self._uncertified.popitem(last=False)
+            for name in names:
+                arrived = self._arrivals.pop(name, None)
+                if arrived is not None:
+                    self._metrics.record_commit(now_ms - arrived)
+
+    def _name(self, replica: ReplicaId) -> str:
+        return self._membership.get_name(replica)

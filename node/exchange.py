@@ -1,0 +1,141 @@
+"""What nodes ask each other for: transactions by id, a batch by digest, certified blocks by height."""
+
+from collections.abc import Callable, Sequence
+from enum import IntEnum
+
+from consensus.messages import Certificate
+from primitives.batch import Batch
+from primitives.encoding import DecodeError, Struct, decode, encode
+from primitives.header import Block
+from primitives.ids import DIGEST_BYTES, Digest, Height
+from primitives.limits import BATCH_TRANSACTIONS_MAX, FRAME_BYTES_MAX
+
+ANSWER_BYTES_MAX = FRAME_BYTES_MAX - 64 * 1024
+"""An answer leaves room for its certificate and frame."""
+
+BLOCKS_PER_ANSWER_MAX = 256
+"""Small blocks are many: so many are found and checked in well under the request's time-out."""
+
+NO_ANSWER = b""
+"""The asked node does not have it."""
+
+
+class RequestKind(IntEnum):
+    """The questions."""
+
+    TRANSACTIONS = 1
+    BATCH = 2
+    BLOCKS = 3
+
+
+class BlocksAnswer(Struct, frozen=True):
+    """Consecutive blocks; the certificate is of the last one."""
+
+    blocks: tuple[Block, ...]
+    certificate: Certificate
+
+
+def encode_transactions_request(names: Sequence[bytes]) -> bytes:
+    """Return the question for these ids."""
+    return encode(tuple(names))
+
+
+def decode_transactions_request(payload: bytes) -> tuple[bytes, ...]:
+    """Return the ids asked for.
+
+    Raises:
+        DecodeError: not a list of at most a batch's ids.
+
+    """
+    names = decode(payload, tuple[bytes, ...])
+    if len(names) > BATCH_TRANSACTIONS_MAX or any(len(name) != DIGEST_BYTES for name in names):
+        raise DecodeError("not a list of transaction ids")
+    return names
+
+
+def encode_height(height: Height) -> bytes:
+    """Return the question for blocks from this height."""
+    return encode(int(height))
+
+
+def decode_height(payload: bytes) -> Height:
+    """Return the height asked for.
+
+    Raises:
+        DecodeError: not a height.
+
+    """
+    height = decode(payload, int)
+    if height < 1:
+        raise DecodeError("blocks begin at height 1")
+    return Height(height)
+
+
+def decode_raw_transactions(payload: bytes) -> tuple[bytes, ...]:
+    """Return the raw transactions of an answer.
+
+    Raises:
+        DecodeError: not a list of byte strings.
+
+    """
+    return decode(payload, tuple[bytes, ...])
+
+
+def decode_batch(payload: bytes) -> Batch:
+    """Return the batch of an answer.
+
+    Raises:
+        DecodeError: not a batch.
+
+    """
+    return decode(payload, Batch)
+
+
+def decode_blocks(payload: bytes) -> BlocksAnswer:
+    """Return the blocks of an answer.
+
+    Raises:
+        DecodeError: not blocks with a certificate.
+
+    """
+    return decode(payload, BlocksAnswer)
+
+
+def select_blocks(
+    first: Height,
+    height: Height,
+    get_block: Callable[[Height], Block | None],
+    get_certificate: Callable[[Height], Certificate | None],
+) -> bytes:
+    """Return the encoded answer with as many blocks from ``first`` as fit and end at a certificate."""
+    blocks: list[Block] = []
+    best: tuple[int, Certificate] | None = None
+    size = 0
+    for number in range(first, min(height, first + BLOCKS_PER_ANSWER_MAX - 1) + 1):
+        block = get_block(Height(number))
+        if block is None:
+            break
+        size += (
+            sum(map(len, block.batch.transactions)) + (DIGEST_BYTES + 8) * len(block.batch.transactions) + 512
+        )
+        if size > ANSWER_BYTES_MAX and blocks:
+            break
+        blocks.append(block)
+        certificate = get_certificate(Height(number))
+        if certificate is not None:
+            best = (len(blocks), certificate)
+    if best is None:
+        return NO_ANSWER
+    return encode(BlocksAnswer(tuple(blocks[: best[0]]), best[1]))
+
+
+def as_digest(payload: bytes) -> Digest:
+    """Return a digest asked for.
+
+    Raises:
+        DecodeError: not 32 bytes.
+
+    """
+    if len(payload) != DIGEST_BYTES:
+        raise DecodeError("a digest has 32 bytes")
+    return Digest(payload)

@@ -1,0 +1,151 @@
+"""A validator's home directory: its genesis, and the storage that belongs to it, opened or refused by name."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from consensus.membership import Membership
+from node.config import NodeConfig
+from node.errors import DiskError, HomeError
+from node.storage.chain import ChainStore
+from node.storage.journal import Journal, JournalError, open_journal
+from node.storage.leveldb import open_leveldb
+from node.storage.store import StoreError, StoreFull, StoreLocked
+from p2p.peers import PeerAddress
+from primitives.encoding import DecodeError
+from primitives.header import Validator
+from primitives.ids import Digest, Epoch
+from vm.executor import build_genesis_block
+from vm.genesis import Genesis, decode_genesis
+from vm.state_root import StateTree, build_tree
+
+GENESIS_NAME = "genesis.bin"
+GENESIS_BYTES_MAX = 1024 * 1024
+"""128 validators with their certificates take 100 kB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Constitution:
+    """The genesis of a home, with what follows from it."""
+
+    genesis: Genesis
+    genesis_bytes: bytes
+    genesis_hash: Digest
+    membership: Membership
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """What is on disk: the chain, the journal with its records, and the tree built from the stored buckets."""
+
+    chain: ChainStore
+    journal: Journal
+    tree: StateTree
+
+
+def load_constitution(home: Path) -> Constitution:
+    """Return the genesis of ``home``.
+
+    Raises:
+        HomeError: missing, too large, or not a genesis.
+
+    """
+    path = home / GENESIS_NAME
+    try:
+        with path.open("rb") as file:
+            data = file.read(GENESIS_BYTES_MAX + 1)
+    except OSError as error:
+        raise HomeError(f"{path}: {error.strerror}; copy the network's genesis there") from None
+    try:
+        if len(data) > GENESIS_BYTES_MAX:
+            raise DecodeError("too large")
+        genesis = decode_genesis(data)
+    except DecodeError as error:
+        raise HomeError(f"{path} is not a genesis of this version: {error}") from None
+    return Constitution(genesis, data, genesis.compute_hash(), Membership(Epoch(0), genesis.validators))
+
+
+def get_validator(constitution: Constitution, name: str, public_key: bytes) -> Validator:
+    """Return this node's entry in the genesis.
+
+    Raises:
+        HomeError: no validator of that name, or the key is another's.
+
+    """
+    for validator in constitution.genesis.validators:
+        if validator.name == name:
+            if validator.public_key != public_key:
+                raise HomeError(f"keys/node.key is not the key that the genesis names for {name}")
+            return validator
+    names = ", ".join(validator.name for validator in constitution.genesis.validators)
+    raise HomeError(f"the genesis knows no validator {name!r}; it names {names}: mend `name` in config.toml")
+
+
+def get_peer_addresses(constitution: Constitution, config: NodeConfig) -> tuple[PeerAddress, ...]:
+    """Return where the other validators are, with the keys and certificates that the genesis pins.
+
+    Raises:
+        HomeError: a validator of the genesis has no address in config.toml, or an address names none.
+
+    """
+    addresses = {peer.name: peer for peer in config.peers}
+    members = {v.name: v for v in constitution.genesis.validators if v.name != config.name}
+    if addresses.keys() != members.keys():
+        wrong = ", ".join(sorted(addresses.keys() ^ members.keys()))
+        raise HomeError(f"[[peers]] of config.toml and the validators of the genesis differ: {wrong}")
+    return tuple(
+        PeerAddress(
+            name, member.public_key, member.tls_certificate, addresses[name].host, addresses[name].port
+        )
+        for name, member in sorted(members.items())
+    )
+
+
+@contextmanager
+def open_storage(home: Path, constitution: Constitution) -> Iterator[Storage]:
+    """Give the storage of ``home``; the first time it is filled with the genesis.
+
+    Raises:
+        HomeError: used by another process, of another network, or damaged.
+        DiskError: the disk is full or fails.
+
+    """
+    data = home / "data"
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            journal = stack.enter_context(open_journal(data / "journal", constitution.genesis_hash))
+            chain = ChainStore(stack.enter_context(open_leveldb(data / "leveldb")))
+            _init_chain(chain, constitution)
+            tree = build_tree(chain.iterate_buckets())
+            _check_root(chain, tree)
+            yield Storage(chain, journal, tree)
+    except StoreLocked as error:
+        raise HomeError(str(error)) from None
+    except StoreFull as error:
+        raise DiskError(str(error)) from None
+    except (StoreError, JournalError) as error:
+        raise HomeError(str(error)) from None
+    except OSError as error:
+        raise DiskError(f"{data}: {error.strerror}") from None
+
+
+def _init_chain(chain: ChainStore, constitution: Constitution) -> None:
+    stored = chain.get_genesis()
+    if stored is None:
+        block = build_genesis_block(constitution.genesis)
+        chain.init_genesis(constitution.genesis_bytes, block.header, block.state_writes, block.bucket_writes)
+    elif stored != constitution.genesis_bytes:
+        raise HomeError(
+            "data/ belongs to another genesis than genesis.bin: use another home for each network"
+        )
+
+
+def _check_root(chain: ChainStore, tree: StateTree) -> None:
+    header = chain.get_header(chain.get_height())
+    if header is None or header.state_root != tree.root:
+        raise HomeError(
+            "data/leveldb is damaged: its state is not the one that its last block names;"
+            " move data/leveldb away (keep data/journal) and start again, the node fetches the chain from its peers"
+        )

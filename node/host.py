@@ -1,0 +1,202 @@
+"""The host: gives the replica its events, and performs its effects in the order returned.
+
+It knows no protocol. Its duties are the docstring of ``consensus``; every one of them is a line here. Events that
+wait together are stepped together, so that their persists share one sync.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, assert_never
+
+from consensus.codec import encode_envelope, encode_record, is_vote_record
+from consensus.effects import (
+    Broadcast,
+    Deliver,
+    Diverged,
+    Effect,
+    FetchBatch,
+    FetchBlocks,
+    Notice,
+    Persist,
+    Report,
+    Send,
+    StartTimer,
+    StopTimer,
+    TimerName,
+    WantBatch,
+)
+from consensus.events import Event, Executed, Now, Received, TimerFired
+from consensus.replica import START_GENERATION, Replica
+from node.applier import Applier
+from node.batching import Batcher
+from node.clock import Clock
+from node.errors import DivergedError
+from node.storage.journal import Journal
+from p2p.frames import Channel
+from p2p.network import Network
+from vm.executor import BlockResult
+
+RECEIVED_WAITING_MAX = 8192
+"""Messages that wait for a step: more than all windows of 128 validators; beyond it they are dropped and sent again."""
+
+JOURNAL_BYTES_MAX = 8 * 1024 * 1024
+"""The journal is rewritten beyond this: a start reads it in well under a second."""
+
+
+class Listener(Protocol):
+    """What the rest of the node hears from the host."""
+
+    def on_block(self, deliver: Deliver, result: BlockResult) -> None:
+        """A block was executed and is durable."""
+
+    def on_notice(self, notice: Notice) -> None:
+        """The replica reports something."""
+
+    def on_fetch(self, fetch: FetchBatch | FetchBlocks) -> None:
+        """The replica misses something that peers have."""
+
+
+class Host:
+    """Runs one replica."""
+
+    def __init__(
+        self,
+        replica: Replica,
+        journal: Journal,
+        network: Network,
+        applier: Applier,
+        batcher: Batcher,
+        clock: Clock,
+        listener: Listener,
+        executor: ThreadPoolExecutor,
+    ) -> None:
+        self.replica = replica
+        self._journal = journal
+        self._network = network
+        self._applier = applier
+        self._batcher = batcher
+        self._clock = clock
+        self._listener = listener
+        self._executor = executor
+        self._events: deque[Event] = deque()
+        self._received = 0
+        self._wakeup = asyncio.Event()
+        self._deliveries: asyncio.Queue[Deliver] = asyncio.Queue(maxsize=1)
+        self._timers: dict[TimerName, asyncio.TimerHandle] = {}
+
+    def now(self) -> Now:
+        """Return both clocks."""
+        return Now(self._clock.monotonic_ms(), self._clock.wall_ms())
+
+    def put(self, event: Event) -> None:
+        """Queue an event; messages beyond RECEIVED_WAITING_MAX are dropped, nothing else ever is."""
+        if isinstance(event, Received):
+            if self._received >= RECEIVED_WAITING_MAX:
+                return
+            self._received += 1
+        self._events.append(event)
+        self._wakeup.set()
+
+    def offer_batch(self) -> None:
+        """Answer the replica's open question for a batch, if there is one and a reason for a block."""
+        proposed = self._batcher.answer(self.now())
+        if proposed is not None:
+            self.put(proposed)
+
+    async def run(self) -> None:
+        """Step and perform until cancelled.
+
+        Raises:
+            DivergedError: a quorum certified another block than this node computed.
+            JournalFailed: a vote could not be made durable; nothing of it has left.
+
+        """
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._apply_deliveries())
+                self.put(TimerFired(self.now(), TimerName.RESEND, START_GENERATION))
+                while True:
+                    await self._wakeup.wait()
+                    self._wakeup.clear()
+                    await self._step_waiting()
+        finally:
+            for handle in self._timers.values():
+                handle.cancel()
+
+    async def _step_waiting(self) -> None:
+        events, self._events = self._events, deque()
+        self._received = 0
+        effects: list[Effect] = []
+        for event in events:
+            effects += self.replica.step(event)
+        await self._persist(effects)
+        for effect in effects:
+            self._perform(effect)
+
+    async def _persist(self, effects: list[Effect]) -> None:
+        """Make every record of the effects durable with one sync, before any of them is sent."""
+        records = [effect.record for effect in effects if isinstance(effect, Persist)]
+        if not records:
+            return
+        for record in records:
+            self._journal.append(encode_record(record), twice=is_vote_record(record))
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._executor, self._journal.sync)
+        if self._journal.size > JOURNAL_BYTES_MAX:
+            kept = [(encode_record(r), is_vote_record(r)) for r in self.replica.get_journal_records()]
+            await loop.run_in_executor(self._executor, self._journal.rewrite, kept)
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case Persist():
+                pass  # durable already, before the first effect
+            case Broadcast(envelope=envelope):
+                self._network.broadcast(Channel.CONSENSUS, encode_envelope(envelope))
+            case Send(to=to, envelope=envelope):
+                self._network.send(to, Channel.CONSENSUS, encode_envelope(envelope))
+            case Deliver():
+                self._deliveries.put_nowait(effect)
+            case WantBatch():
+                self._batcher.ask(effect)
+                self.offer_batch()
+            case StartTimer(name=name, generation=generation, delay_ms=delay_ms):
+                self._start_timer(name, generation, delay_ms)
+            case StopTimer(name=name):
+                handle = self._timers.pop(name, None)
+                if handle is not None:
+                    handle.cancel()
+            case FetchBatch() | FetchBlocks():
+                self._listener.on_fetch(effect)
+            case Report(notice=notice):
+                self._listener.on_notice(notice)
+                if isinstance(notice, Diverged):
+                    raise DivergedError(_explain(notice))
+            case _:
+                assert_never(effect)
+
+    def _start_timer(self, name: TimerName, generation: int, delay_ms: int) -> None:
+        previous = self._timers.pop(name, None)
+        if previous is not None:
+            previous.cancel()
+        fire: Callable[[], None] = lambda: self.put(TimerFired(self.now(), name, generation))  # noqa: E731  # one use
+        self._timers[name] = asyncio.get_running_loop().call_later(delay_ms / 1000, fire)
+
+    async def _apply_deliveries(self) -> None:
+        """Execute what was delivered, one block at a time, and answer each with ``Executed``."""
+        while True:
+            deliver = await self._deliveries.get()
+            result = await self._applier.apply(deliver)
+            now = self.now()
+            self._batcher.record_block(now, result.next_due_ms)
+            self._listener.on_block(deliver, result)
+            self.put(Executed(now, deliver.sequence, result.header))
+            self.offer_batch()
+
+
+def _explain(notice: Diverged) -> str:
+    return (
+        f"block {notice.height} was certified as {notice.certified.hex()[:16]}, this node computed"
+        f" {notice.own.hex()[:16]}: it stopped voting; keep its data, and recover it from its peers"
+    )

@@ -1,0 +1,217 @@
+"""Messages of peers on their way to the replica: decode, position, signature, and a pre-prepare's transactions.
+
+Only what passed all of it becomes an event (duty 1 of the host).
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+
+import structlog
+
+from consensus.certificates import check_certificate
+from consensus.codec import decode_envelope
+from consensus.effects import FetchBatch, FetchBlocks
+from consensus.events import BatchFetched, BlocksFetched, Received
+from consensus.membership import Membership
+from consensus.messages import Envelope, PrePrepare
+from node.exchange import (
+    RequestKind,
+    decode_batch,
+    decode_blocks,
+    decode_raw_transactions,
+    encode_height,
+    encode_transactions_request,
+)
+from node.fair_queue import QueueFullError
+from node.host import Host
+from node.intake import Intake
+from node.mempool import Mempool
+from node.verifier import Verifier
+from p2p.network import Network
+from p2p.transfer import RequestFailed
+from primitives.batch import Batch, BatchHeader, is_batch_whole
+from primitives.encoding import DecodeError
+from primitives.ids import Digest, ReplicaId
+from primitives.limits import BATCH_BYTES_MAX
+from vm.transaction import SealedTransaction
+
+log = structlog.get_logger("gridbft.inbox")
+
+FORGED_POINTS = 20
+"""A message that is malformed or wrongly signed on its sender's own link."""
+
+GOSSIP_PATIENCE_S = 0.03
+"""How long a proposal waits for transactions that gossip is probably bringing before they are asked for."""
+
+REQUEST_TIMEOUT_S = 3.0
+"""A batch of half a megabyte takes longer only below 2 Mbit/s; the next peer is asked then."""
+
+RESOLVING_MAX = 256
+"""Proposals and fetches under way: depth times validators is far below it."""
+
+
+class Inbox:
+    """From bytes to events."""
+
+    def __init__(
+        self,
+        host: Host,
+        network: Network,
+        membership: Membership,
+        genesis_hash: Digest,
+        verifier: Verifier,
+        mempool: Mempool,
+        intake: Intake,
+    ) -> None:
+        self._host = host
+        self._network = network
+        self._membership = membership
+        self._genesis_hash = genesis_hash
+        self._verifier = verifier
+        self._mempool = mempool
+        self._intake = intake
+        self._tasks: asyncio.TaskGroup | None = None
+        self._running: set[bytes] = set()
+
+    async def run(self) -> None:
+        """Keep the tasks that wait for transactions and answers, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            await asyncio.Event().wait()
+
+    def on_message(self, peer: bytes, payload: bytes) -> None:
+        """Take a consensus message; most are authenticated and stepped without leaving this call."""
+        try:
+            envelope = decode_envelope(payload)
+        except DecodeError as error:
+            self._network.penalize(peer, FORGED_POINTS, f"a malformed message: {error}")
+            return
+        if not self._host.replica.is_wanted(envelope):
+            return
+        try:
+            future = self._verifier.verify_envelopes(self._membership, [envelope], peer)
+        except QueueFullError:
+            return
+        if future.done():
+            self._on_verified(peer, envelope, future)
+        else:
+            future.add_done_callback(lambda done: self._on_verified(peer, envelope, done))
+
+    def on_fetch(self, fetch: FetchBatch | FetchBlocks) -> None:
+        """Get what the replica misses; the same question is asked once at a time."""
+        if isinstance(fetch, FetchBatch):
+            self._spawn(b"batch" + fetch.digest, lambda: self._fetch_batch(fetch))
+        else:
+            self._spawn(b"blocks", lambda: self._fetch_blocks(fetch))
+
+    def _on_verified(self, peer: bytes, envelope: Envelope, done: "asyncio.Future[list[str | None]]") -> None:
+        if done.cancelled() or done.exception() is not None:
+            return
+        problem = done.result()[0]
+        if problem is not None:
+            self._network.penalize(peer, FORGED_POINTS, problem)
+            return
+        message = envelope.message
+        if not isinstance(message, PrePrepare):
+            self._host.put(Received(self._host.now(), envelope))
+            return
+        found, missing = self._mempool.resolve([Digest(name) for name in message.batch.transaction_ids])
+        if not missing:
+            self._put_pre_prepare(envelope, message.batch, found)
+        else:
+            self._spawn(message.proposal.digest, lambda: self._resolve(peer, envelope, message.batch))
+
+    async def _resolve(self, peer: bytes, envelope: Envelope, header: BatchHeader) -> None:
+        """Wait a moment for gossip, then ask the proposer for what is still missing."""
+        names = [Digest(name) for name in header.transaction_ids]
+        deadline = asyncio.get_running_loop().time() + GOSSIP_PATIENCE_S
+        found, missing = self._mempool.resolve(names)
+        while missing and (left := deadline - asyncio.get_running_loop().time()) > 0:
+            self._intake.arrival.clear()
+            try:
+                async with asyncio.timeout(left):
+                    await self._intake.arrival.wait()
+            except TimeoutError:
+                break
+            found, missing = self._mempool.resolve(names)
+        if missing:
+            for source in (peer, *self._get_others(peer)):
+                fetched = await self._fetch_transactions(source, missing)
+                if fetched is not None:
+                    found |= fetched
+                    break
+            else:
+                return
+        self._put_pre_prepare(envelope, header, found)
+
+    async def _fetch_transactions(
+        self, peer: bytes, missing: tuple[Digest, ...]
+    ) -> dict[Digest, SealedTransaction] | None:
+        payload = encode_transactions_request(missing)
+        try:
+            answer = await self._network.request(peer, RequestKind.TRANSACTIONS, payload, REQUEST_TIMEOUT_S)
+            raws = decode_raw_transactions(answer)
+        except (RequestFailed, DecodeError):
+            return None
+        sealed = await self._intake.take_fetched(peer, raws)
+        if sealed is None or [each.id for each in sealed] != list(missing):
+            return None
+        return {Digest(each.id): each for each in sealed}
+
+    def _put_pre_prepare(
+        self, envelope: Envelope, header: BatchHeader, found: dict[Digest, SealedTransaction]
+    ) -> None:
+        raws = tuple(found[Digest(name)].raw for name in header.transaction_ids)
+        if sum(map(len, raws)) > BATCH_BYTES_MAX:
+            self._network.penalize(envelope.sender, FORGED_POINTS, "a batch beyond its bound")
+            return
+        self._host.put(Received(self._host.now(), envelope, Batch(header, raws)))
+
+    async def _fetch_batch(self, fetch: FetchBatch) -> None:
+        for peer in fetch.peers:
+            try:
+                answer = await self._network.request(peer, RequestKind.BATCH, fetch.digest, REQUEST_TIMEOUT_S)
+                batch = decode_batch(answer)
+            except (RequestFailed, DecodeError):
+                continue
+            if batch.header.compute_digest() != fetch.digest or not is_batch_whole(batch):
+                self._network.penalize(peer, FORGED_POINTS, "another batch than was asked for")
+                continue
+            if await self._intake.take_fetched(peer, batch.transactions) is not None:
+                self._host.put(BatchFetched(self._host.now(), fetch.digest, batch))
+                return
+
+    async def _fetch_blocks(self, fetch: FetchBlocks) -> None:
+        """Ask for certified blocks, and believe the certificate only."""
+        for peer in fetch.peers:
+            try:
+                answer = await self._network.request(
+                    peer, RequestKind.BLOCKS, encode_height(fetch.first), REQUEST_TIMEOUT_S
+                )
+                fetched = decode_blocks(answer)
+            except (RequestFailed, DecodeError):
+                continue
+            problem = check_certificate(self._membership, self._genesis_hash, fetched.certificate)
+            if problem is None and not all(
+                block.header.batch_digest == block.batch.header.compute_digest()
+                and is_batch_whole(block.batch)
+                for block in fetched.blocks
+            ):
+                problem = "a block without its batch"
+            if problem is not None:
+                self._network.penalize(peer, FORGED_POINTS, f"blocks that prove nothing: {problem}")
+                continue
+            log.info("blocks_fetched", first=fetch.first, count=len(fetched.blocks))
+            self._host.put(BlocksFetched(self._host.now(), fetched.blocks, fetched.certificate))
+            return
+
+    def _get_others(self, peer: bytes) -> list[ReplicaId]:
+        own = self._host.replica.view.own
+        return [replica for replica in self._membership.replicas if replica not in (peer, own)]
+
+    def _spawn(self, name: bytes, make: Callable[[], Coroutine[None, None, None]]) -> None:
+        if self._tasks is None or name in self._running or len(self._running) >= RESOLVING_MAX:
+            return
+        self._running.add(name)
+        task = self._tasks.create_task(make())
+        task.add_done_callback(lambda _: self._running.discard(name))

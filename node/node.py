@@ -1,0 +1,237 @@
+"""The composition root: opens what a validator needs, joins the parts, and runs until it is cancelled.
+
+Nothing is decided here. Recovery is this order and nothing else: the store's last block, then the journal.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import structlog
+
+from consensus.codec import decode_record
+from consensus.replica import Replica, describe_phase
+from consensus.state import Settings
+from node.answers import Answers
+from node.api.admin import AdminServices, open_admin
+from node.api.app import open_api
+from node.applier import Applier
+from node.batching import Batcher
+from node.bookkeeping import Bookkeeping
+from node.clock import Clock, SteppedClock, SystemClock
+from node.config import NodeConfig
+from node.home import (
+    Constitution,
+    Storage,
+    get_peer_addresses,
+    get_validator,
+    load_constitution,
+    open_storage,
+)
+from node.host import Host
+from node.inbox import Inbox
+from node.intake import Intake
+from node.logs import configure_logging
+from node.mempool import Mempool, MempoolLimits
+from node.metrics import Metrics
+from node.queries import Queries
+from node.rim import Rim
+from node.verifier import open_verifier
+from node.watch import Watch
+from p2p.frames import Channel
+from p2p.network import NetworkSettings, open_network
+from p2p.peers import PeerAddress
+from p2p.transfer import RequestRefused
+from primitives.ids import ReplicaId, UnixMs
+from primitives.signing import SecretKey
+from vm.contract import LedgerContext
+from vm.executor import compute_next_due_ms
+from vm.state import Overlay
+
+log = structlog.get_logger("gridbft.node")
+
+
+async def run_node(config: NodeConfig, home: Path, signing_key: SecretKey, tls_key_pem: bytes) -> None:
+    """Run the validator of ``home`` until cancelled; everything it opened is closed in reverse order.
+
+    Raises:
+        NodeError: it cannot start, or cannot go on; the message says what to do. Inside an exception group when it
+            happened while the node was running.
+
+    """
+    configure_logging(config.log, home)
+    constitution = load_constitution(home)
+    async with AsyncExitStack() as stack:
+        storage = stack.enter_context(open_storage(home, constitution))
+        node = await stack.enter_async_context(
+            _open_node(config, home, constitution, storage, signing_key, tls_key_pem)
+        )
+        log.info("node_started", validator=config.name, height=storage.chain.get_height())
+        await node.run()
+
+
+@asynccontextmanager
+async def _open_node(
+    config: NodeConfig,
+    home: Path,
+    constitution: Constitution,
+    storage: Storage,
+    signing_key: SecretKey,
+    tls_key_pem: bytes,
+) -> AsyncIterator["Node"]:
+    """Join the parts, from the inside to the rim; the order of closing is the reverse."""
+    genesis, chain = constitution.genesis, storage.chain
+    clock = _build_clock(config, chain.get_latest_header().time_ms)
+    own = get_validator(constitution, config.name, signing_key.public)
+    mempool = Mempool(
+        MempoolLimits(
+            config.mempool.transactions_max, config.mempool.bytes_max, config.mempool.account_transactions_max
+        )
+    )
+    ledger = LedgerContext(genesis, constitution.genesis_hash)
+    metrics, queries = Metrics(), Queries(genesis, chain, mempool)
+    replica = _build_replica(constitution, storage, signing_key)
+    batcher = Batcher(ReplicaId(own.public_key), mempool, genesis.consensus.heartbeat_ms)
+    batcher.next_due_ms = compute_next_due_ms(ledger, Overlay(chain))
+    async with AsyncExitStack() as stack:
+        stack.callback(queries.close)
+        disk = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="gridbft-journal"))
+        execution = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="gridbft-execute"))
+        verifier = await stack.enter_async_context(open_verifier(constitution.genesis_hash))
+        applier = Applier(ledger, chain, chain.get_latest_header(), storage.tree, execution)
+        intake = Intake(ledger, chain, mempool, verifier, clock, lambda: applier.header)
+        bookkeeping = Bookkeeping(chain, queries, intake, metrics, constitution.membership, clock)
+        wires = Wires()
+        network = await stack.enter_async_context(
+            open_network(
+                NetworkSettings(
+                    chain=genesis.name,
+                    genesis_hash=constitution.genesis_hash,
+                    own=PeerAddress(
+                        own.name, own.public_key, own.tls_certificate, config.p2p.host, config.p2p.port
+                    ),
+                    signing_key=signing_key,
+                    tls_key_pem=tls_key_pem,
+                    listen_host=config.p2p.host,
+                    listen_port=config.p2p.port,
+                    peers=get_peer_addresses(constitution, config),
+                ),
+                wires,
+            )
+        )
+        host = Host(replica, storage.journal, network, applier, batcher, clock, bookkeeping, disk)
+        inbox = Inbox(
+            host, network, constitution.membership, constitution.genesis_hash, verifier, mempool, intake
+        )
+        watch = Watch(
+            host,
+            mempool,
+            batcher,
+            network,
+            genesis.consensus,
+            lambda: describe_phase(replica.view) != "normal",
+        )
+        bookkeeping.connect(inbox, watch, network)
+        intake.connect(network, host.offer_batch)
+        wires.connect(inbox, intake, Answers(replica, mempool, chain))
+        _pin_latest(queries, storage)
+        rim = Rim(config.name, constitution, host, network, batcher, mempool, queries, metrics, verifier)
+        await stack.enter_async_context(open_api(rim.build_services(intake, bookkeeping), config.api))
+        node = Node(host, inbox, watch)
+        await stack.enter_async_context(
+            open_admin(AdminServices(clock, rim.get_status, node.stop, host.offer_batch), home)
+        )
+        yield node
+
+
+class Wires:
+    """Takes what the network brings, from the moment the parts that understand it exist."""
+
+    def __init__(self) -> None:
+        self._inbox: Inbox | None = None
+        self._intake: Intake | None = None
+        self._answers: Answers | None = None
+
+    def connect(self, inbox: Inbox, intake: Intake, answers: Answers) -> None:
+        """Bind the parts."""
+        self._inbox, self._intake, self._answers = inbox, intake, answers
+
+    def on_message(self, peer: bytes, channel: Channel, payload: bytes) -> None:
+        """Pass a message or a transaction on; before the parts exist it is dropped, and sent again."""
+        if channel is Channel.CONSENSUS and self._inbox is not None:
+            self._inbox.on_message(peer, payload)
+        elif channel is Channel.TRANSACTIONS and self._intake is not None:
+            self._intake.on_gossip(peer, payload)
+
+    async def on_request(self, _: bytes, kind: int, payload: bytes) -> bytes:
+        """Answer a peer's question."""
+        if self._answers is None:
+            raise RequestRefused("this node is starting")
+        return self._answers.answer(kind, payload)
+
+    def on_peer_change(self, peer: bytes, *, connected: bool) -> None:
+        """Nothing depends on it: the network itself shows who is connected."""
+
+
+class Node:
+    """The running parts of one validator."""
+
+    def __init__(self, host: Host, inbox: Inbox, watch: Watch) -> None:
+        self._host = host
+        self._inbox = inbox
+        self._watch = watch
+        self._stop = asyncio.Event()
+
+    def stop(self) -> None:
+        """End ``run``."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Run host, inbox and watch until stopped or cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            running = [
+                tasks.create_task(part) for part in (self._inbox.run(), self._host.run(), self._keep_watch())
+            ]
+            await self._stop.wait()
+            for task in running:
+                task.cancel()
+
+    async def _keep_watch(self) -> None:
+        while True:
+            await asyncio.sleep(self._watch.period_s)
+            self._watch.look(self._host.now())
+
+
+def _build_clock(config: NodeConfig, block_time_ms: int) -> Clock:
+    if config.clock.mode == "system":
+        return SystemClock()
+    return SteppedClock(UnixMs(max(config.clock.origin_ms, block_time_ms)), config.clock.scale)
+
+
+def _build_replica(constitution: Constitution, storage: Storage, key: SecretKey) -> Replica:
+    """Return the replica as its store and journal left it."""
+    parameters = constitution.genesis.consensus
+    settings = Settings(
+        membership=constitution.membership,
+        key=key,
+        genesis_hash=constitution.genesis_hash,
+        depth=parameters.depth,
+        view_timeout_ms=parameters.view_timeout_ms,
+        view_timeout_max_ms=parameters.view_timeout_max_ms,
+        resend_ms=parameters.resend_ms,
+        drift_ms=parameters.drift_ms,
+    )
+    records = [decode_record(data) for data in storage.journal.records]
+    chain = storage.chain
+    return Replica(settings, chain.get_latest_header(), chain.get_latest_certificate(), records)
+
+
+def _pin_latest(queries: Queries, storage: Storage) -> None:
+    """Let the queries answer from the state that the node resumes with, once it is certified."""
+    chain = storage.chain
+    queries.record_executed(chain.get_latest_header(), chain.snapshot(), storage.tree)
+    certificate = chain.get_latest_certificate()
+    if certificate is not None:
+        queries.record_certificate(certificate)

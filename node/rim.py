@@ -1,0 +1,144 @@
+"""What the outside sees of a node: its status, its API and its admin socket, over the parts that do the work."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from consensus.membership import Membership
+from consensus.replica import describe_phase
+from node.api.services import Services
+from node.batching import Batcher
+from node.bookkeeping import Bookkeeping
+from node.home import Constitution
+from node.host import Host
+from node.intake import Intake, SubmitResult, SubmitStatus
+from node.mempool import Mempool
+from node.metrics import Metrics
+from node.queries import Queries
+from node.status import LatencyStatus, NodeStatus
+from node.verifier import Verifier
+from node.waiting import explain_waiting
+from p2p.network import Network
+from primitives.ids import CHAIN_ID_BYTES
+
+READY_BEHIND_MAX = 2
+"""A node so many blocks behind still answers as well as the others."""
+
+
+class Rim:
+    """Looks at the parts; changes nothing but the metrics' gauges."""
+
+    def __init__(
+        self,
+        name: str,
+        constitution: Constitution,
+        host: Host,
+        network: Network,
+        batcher: Batcher,
+        mempool: Mempool,
+        queries: Queries,
+        metrics: Metrics,
+        verifier: Verifier,
+    ) -> None:
+        self._name = name
+        self._constitution = constitution
+        self._host = host
+        self._network = network
+        self._batcher = batcher
+        self._mempool = mempool
+        self._queries = queries
+        self._metrics = metrics
+        self._verifier = verifier
+
+    def build_services(self, intake: Intake, bookkeeping: Bookkeeping) -> Services:
+        """Return the node as the API sees it."""
+        return Services(
+            genesis=self._constitution.genesis_bytes,
+            queries=self._queries,
+            metrics=self._metrics,
+            submit=_count_submissions(intake.submit, bookkeeping, self._metrics),
+            get_status=self.get_status,
+            find_unready_reason=self.find_unready_reason,
+        )
+
+    def get_status(self) -> NodeStatus:
+        """Return where the node stands."""
+        state = self._host.replica.view
+        certified = self._queries.certified_header
+        peers = self._network.get_peers()
+        latencies = self._metrics.compute_latencies()
+        self._set_gauges(sum(peer.connected for peer in peers))
+        counters = self._metrics.counters
+        return NodeStatus(
+            name=self._name,
+            chain=self._constitution.genesis_hash[:CHAIN_ID_BYTES].hex(),
+            genesis_hash=self._constitution.genesis_hash.hex(),
+            role="validator",
+            height=state.executed.height,
+            certified_height=self._queries.certified_height,
+            view=state.view,
+            epoch=state.epoch,
+            active=state.active,
+            primary=self._membership.get_name(state.primary),
+            phase=describe_phase(state),  # type: ignore[arg-type]  # one of the four words
+            block_time_ms=state.executed.time_ms if certified is None else certified.time_ms,
+            state_root=(state.executed if certified is None else certified).state_root.hex(),
+            mempool=len(self._mempool),
+            view_changes=counters["view_changes"],
+            peers=peers,
+            waiting=self._explain_waiting(),
+            commit_latency_ms=LatencyStatus(latencies.p50, latencies.p99),
+            counters=counters,
+        )
+
+    def find_unready_reason(self) -> str | None:
+        """Return why clients should rather ask another validator, or None."""
+        state = self._host.replica.view
+        reason = self._explain_waiting()
+        if reason is not None:
+            return reason
+        behind = state.executed.height - self._queries.certified_height
+        return None if behind <= READY_BEHIND_MAX else f"{behind} blocks have no certificate yet"
+
+    @property
+    def _membership(self) -> Membership:
+        return self._constitution.membership
+
+    def _explain_waiting(self) -> str | None:
+        return explain_waiting(
+            self._host.replica.view,
+            self._network.get_peers(),
+            len(self._mempool),
+            self._batcher.compute_silence_ms(self._host.now()),
+        )
+
+    def _set_gauges(self, connected: int) -> None:
+        state = self._host.replica.view
+        counters = self._verifier.counters
+        self._metrics.set_gauge("mempool_transactions", len(self._mempool))
+        self._metrics.set_gauge("mempool_bytes", self._mempool.size_bytes)
+        self._metrics.set_gauge("peers_connected", connected)
+        self._metrics.set_gauge("view", state.view)
+        self._metrics.set_gauge("epoch", state.epoch)
+        self._metrics.set_gauge("active", int(state.active))
+        self._metrics.set_counter("signatures_valid", counters.valid)
+        self._metrics.set_counter("signatures_invalid", counters.invalid)
+        self._metrics.set_counter("signatures_spared", counters.spared)
+
+
+def _count_submissions(
+    submit: Callable[[Sequence[bytes]], Awaitable[list[SubmitResult]]],
+    bookkeeping: Bookkeeping,
+    metrics: Metrics,
+) -> Callable[[Sequence[bytes]], Awaitable[list[SubmitResult]]]:
+    """Return ``submit`` with its results counted and the accepted ones' latency measured."""
+
+    async def counted(raws: Sequence[bytes]) -> list[SubmitResult]:
+        results = await submit(raws)
+        for result in results:
+            if result.status is SubmitStatus.ACCEPTED:
+                bookkeeping.record_arrival(result.id)
+        accepted = sum(result.status is SubmitStatus.ACCEPTED for result in results)
+        metrics.add("transactions_accepted", accepted)
+        metrics.add("transactions_refused", sum(result.status is SubmitStatus.REFUSED for result in results))
+        return results
+
+    return counted

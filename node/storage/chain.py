@@ -1,0 +1,204 @@
+"""The chain in the store: one synced write per block, so that a block is there whole or not at all."""
+
+from collections.abc import Iterator, Mapping
+
+from consensus.messages import Certificate
+from node.storage import keys
+from node.storage.store import Store, StoreCorrupt, StoreReader, StoreSnapshot
+from primitives.batch import Batch
+from primitives.encoding import decode_trusted, encode
+from primitives.header import Block, BlockHeader
+from primitives.ids import Height
+from vm.receipt import Receipt
+
+EVIDENCE_MAX = 1000
+"""The newest pairs of contradicting messages are kept: one of them is enough to convict a validator."""
+
+
+class StateView:
+    """The state and its buckets as one reader shows them."""
+
+    def __init__(self, reader: StoreReader) -> None:
+        self._reader = reader
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return a state value."""
+        return self._reader.get(keys.STATE + key)
+
+    def iterate(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Yield state keys with ``prefix`` and their values in byte order."""
+        for key, value in self._reader.iterate(keys.STATE + prefix):
+            yield key[len(keys.STATE) :], value
+
+    def get_bucket(self, index: int) -> bytes:
+        """Return a bucket of the state tree, empty when it was never written."""
+        return self._reader.get(keys.build_bucket_key(index)) or b""
+
+
+class StateSnapshot(StateView):
+    """The state as it was at one moment; must be closed."""
+
+    def __init__(self, snapshot: StoreSnapshot) -> None:
+        super().__init__(snapshot)
+        self._snapshot = snapshot
+
+    def close(self) -> None:
+        """Let go of the moment."""
+        self._snapshot.close()
+
+
+class ChainStore(StateView):
+    """Blocks, receipts, certificates, the transaction index and the state of one chain."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self._store = store
+
+    def get_genesis(self) -> bytes | None:
+        """Return the genesis' bytes, or None before ``init_genesis``."""
+        return self._store.get(keys.GENESIS)
+
+    def init_genesis(
+        self,
+        genesis: bytes,
+        header: BlockHeader,
+        state_writes: Mapping[bytes, bytes | None],
+        bucket_writes: Mapping[int, bytes],
+    ) -> None:
+        """Write height 0."""
+        puts: dict[bytes, bytes | None] = {
+            keys.GENESIS: genesis,
+            keys.HEIGHT: (0).to_bytes(8, "big"),
+            keys.build_number_key(keys.HEADER, 0): encode(header),
+        }
+        _add_state(puts, state_writes, bucket_writes)
+        self._store.write(puts, sync=True)
+
+    def commit_block(
+        self,
+        block: Block,
+        receipts: tuple[Receipt, ...],
+        state_writes: Mapping[bytes, bytes | None],
+        bucket_writes: Mapping[int, bytes],
+    ) -> None:
+        """Write a block with all that it changes, in one synced batch.
+
+        The index keeps the first occurrence of an id, unless that one did not consume its nonce and this one did.
+
+        Raises:
+            StoreError: nothing was written, and nothing more will be.
+
+        """
+        height = block.header.height
+        puts: dict[bytes, bytes | None] = {
+            keys.HEIGHT: height.to_bytes(8, "big"),
+            keys.build_number_key(keys.HEADER, height): encode(block.header),
+            keys.build_number_key(keys.BATCH, height): encode(block.batch),
+            keys.build_number_key(keys.RECEIPTS, height): encode(receipts),
+        }
+        for place, receipt in enumerate(receipts):
+            key = keys.INDEX + receipt.transaction_id
+            known = puts.get(key) or self._store.get(key)
+            if known is None or (receipt.consumed and not known[-1]):
+                puts[key] = height.to_bytes(8, "big") + place.to_bytes(4, "big") + bytes((receipt.consumed,))
+        _add_state(puts, state_writes, bucket_writes)
+        self._store.write(puts, sync=True)
+
+    def put_certificate(self, certificate: Certificate) -> None:
+        """Keep a block's certificate; not synced, because peers have it too."""
+        height = certificate.header.height
+        puts: dict[bytes, bytes | None] = {
+            keys.build_number_key(keys.CERTIFICATE, height): encode(certificate)
+        }
+        latest = self._store.get(keys.CERTIFIED)
+        if latest is None or height > int.from_bytes(latest, "big"):
+            puts[keys.CERTIFIED] = height.to_bytes(8, "big")
+        self._store.write(puts, sync=False)
+
+    def get_certificate(self, height: Height) -> Certificate | None:
+        """Return the certificate of exactly this height, or None."""
+        data = self._store.get(keys.build_number_key(keys.CERTIFICATE, height))
+        return None if data is None else decode_trusted(data, Certificate)
+
+    def get_latest_certificate(self) -> Certificate | None:
+        """Return the highest certificate, or None before the first."""
+        latest = self._store.get(keys.CERTIFIED)
+        return None if latest is None else self.get_certificate(Height(int.from_bytes(latest, "big")))
+
+    def get_height(self) -> Height:
+        """Return the height of the last block."""
+        data = self._store.get(keys.HEIGHT)
+        return Height(0 if data is None else int.from_bytes(data, "big"))
+
+    def get_header(self, height: Height) -> BlockHeader | None:
+        """Return the header of a height, or None above the last."""
+        data = self._store.get(keys.build_number_key(keys.HEADER, height))
+        return None if data is None else decode_trusted(data, BlockHeader)
+
+    def get_latest_header(self) -> BlockHeader:
+        """Return the header of the last block.
+
+        Raises:
+            StoreCorrupt: it is missing.
+
+        """
+        header = self.get_header(self.get_height())
+        if header is None:
+            raise StoreCorrupt("the store has no header of its last block")
+        return header
+
+    def get_block(self, height: Height) -> Block | None:
+        """Return a block, or None for genesis and above the last."""
+        header = self.get_header(height)
+        data = self._store.get(keys.build_number_key(keys.BATCH, height))
+        return None if header is None or data is None else Block(header, decode_trusted(data, Batch))
+
+    def get_receipts(self, height: Height) -> tuple[Receipt, ...]:
+        """Return a block's receipts in order; none for genesis and above the last."""
+        data = self._store.get(keys.build_number_key(keys.RECEIPTS, height))
+        return () if data is None else decode_trusted(data, tuple[Receipt, ...])
+
+    def find_transaction(self, transaction_id: bytes) -> tuple[Height, int] | None:
+        """Return (height, place in the block) of a transaction, or None."""
+        data = self._store.get(keys.INDEX + transaction_id)
+        if data is None:
+            return None
+        return Height(int.from_bytes(data[:8], "big")), int.from_bytes(data[8:12], "big")
+
+    def iterate_buckets(self) -> Iterator[tuple[int, bytes]]:
+        """Yield every bucket of the state tree."""
+        for key, value in self._store.iterate(keys.BUCKET):
+            yield int.from_bytes(key[1:], "big"), value
+
+    def snapshot(self) -> StateSnapshot:
+        """Return the state as it is now, for reads that must not see later blocks."""
+        return StateSnapshot(self._store.snapshot())
+
+    def put_evidence(self, evidence: bytes) -> None:
+        """Keep a pair of contradicting messages; beyond EVIDENCE_MAX the oldest goes."""
+        last = next(iter(self._store.iterate(keys.EVIDENCE, reverse=True)), None)
+        number = 0 if last is None else int.from_bytes(last[0][1:], "big") + 1
+        puts: dict[bytes, bytes | None] = {keys.build_number_key(keys.EVIDENCE, number): evidence}
+        if number >= EVIDENCE_MAX:
+            puts[keys.build_number_key(keys.EVIDENCE, number - EVIDENCE_MAX)] = None
+        self._store.write(puts, sync=True)
+
+    def iterate_evidence(self) -> Iterator[bytes]:
+        """Yield the evidence, oldest first."""
+        for _, value in self._store.iterate(keys.EVIDENCE):
+            yield value
+
+    def estimate_size(self) -> int:
+        """Return about how many bytes the chain takes on disk."""
+        return self._store.estimate_size()
+
+
+def _add_state(
+    puts: dict[bytes, bytes | None],
+    state_writes: Mapping[bytes, bytes | None],
+    bucket_writes: Mapping[int, bytes],
+) -> None:
+    for key, value in state_writes.items():
+        puts[keys.STATE + key] = value
+    for index, content in bucket_writes.items():
+        puts[keys.build_bucket_key(index)] = content

@@ -1,0 +1,40 @@
+"""The whole key layout of a node's store; numbers are big-endian, so that byte order is numeric order.
+
+====== =========================== ===========================================================
+prefix key                         value
+====== =========================== ===========================================================
+``G``  –                           the genesis' canonical bytes
+``N``  –                           height of the last block, 8 bytes
+``K``  –                           height of the last certificate, 8 bytes
+``h``  height (8)                  block header
+``b``  height (8)                  batch: header and the transactions' bytes
+``r``  height (8)                  receipts
+``c``  height (8)                  certificate
+``i``  transaction id (32)         height (8), place in the block (4), consumed (1)
+``s``  state key                   state value
+``t``  bucket (2)                  the leaves of a bucket of the state tree
+``e``  number (8)                  evidence of equivocation
+====== =========================== ===========================================================
+"""
+
+GENESIS = b"G"
+HEIGHT = b"N"
+CERTIFIED = b"K"
+HEADER = b"h"
+BATCH = b"b"
+RECEIPTS = b"r"
+CERTIFICATE = b"c"
+INDEX = b"i"
+STATE = b"s"
+BUCKET = b"t"
+EVIDENCE = b"e"
+
+
+def build_number_key(prefix: bytes, number: int) -> bytes:
+    """Return the key of something that is counted: a height, or a number of evidence."""
+    return prefix + number.to_bytes(8, "big")
+
+
+def build_bucket_key(index: int) -> bytes:
+    """Return the key of a bucket of the state tree."""
+    return BUCKET + index.to_bytes(2, "big")

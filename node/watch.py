@@ -1,0 +1,77 @@
+"""Watching the primary from here: what it owes is first forwarded to it, then complained of."""
+
+from collections.abc import Callable
+
+from consensus.events import Now, Overdue
+from node.batching import Batcher
+from node.host import Host
+from node.mempool import Mempool
+from p2p.network import Network
+from vm.genesis import ConsensusParameters
+
+CHECKS_PER_PERIOD = 4
+"""The watch looks so many times per re-send period: a deadline is noticed a quarter of it late at most."""
+
+
+class Watch:
+    """Says ``Overdue`` while a transaction, a due block or the heartbeat waits longer than the genesis allows."""
+
+    def __init__(
+        self,
+        host: Host,
+        mempool: Mempool,
+        batcher: Batcher,
+        network: Network,
+        parameters: ConsensusParameters,
+        is_behind: Callable[[], bool],
+    ) -> None:
+        self._host = host
+        self._mempool = mempool
+        self._batcher = batcher
+        self._network = network
+        self._parameters = parameters
+        self._is_behind = is_behind
+        self._due_since_ms: int | None = None
+        self._complained_ms = 0
+        self._forwarded: bytes | None = None
+
+    @property
+    def period_s(self) -> float:
+        """Return how often ``look`` is to be called, in seconds."""
+        return self._parameters.resend_ms / CHECKS_PER_PERIOD / 1000
+
+    def restart_deadlines(self) -> None:
+        """Give a new primary the whole time again."""
+        self._mempool.restart_deadlines(self._host.now().monotonic_ms)
+        self._due_since_ms = None
+        self._forwarded = None
+
+    def look(self, now: Now) -> None:
+        """Offer a batch if this node leads, and otherwise see whether its primary is late."""
+        self._host.offer_batch()
+        if self._is_behind():
+            self.restart_deadlines()
+            return
+        deadline_ms = self._parameters.request_deadline_ms
+        self._forward_oldest(now, deadline_ms // 2)
+        is_late = self._mempool.find_overdue(now.monotonic_ms, deadline_ms) is not None
+        if not is_late and not self._is_due_block_late(now, deadline_ms):
+            return
+        if now.monotonic_ms - self._complained_ms >= self._parameters.resend_ms:
+            self._complained_ms = now.monotonic_ms
+            self._host.put(Overdue(now))
+
+    def _forward_oldest(self, now: Now, after_ms: int) -> None:
+        """Gossip the longest waiting transaction once more: perhaps the primary never got it."""
+        oldest = self._mempool.find_overdue(now.monotonic_ms, after_ms)
+        if oldest is not None and oldest.id != self._forwarded:
+            self._forwarded = oldest.id
+            self._network.gossip(oldest.raw)
+
+    def _is_due_block_late(self, now: Now, deadline_ms: int) -> bool:
+        if not self._batcher.is_block_due(now):
+            self._due_since_ms = None
+            return False
+        if self._due_since_ms is None:
+            self._due_since_ms = now.monotonic_ms
+        return now.monotonic_ms - self._due_since_ms > deadline_ms
