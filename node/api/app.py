@@ -43,8 +43,9 @@ async def open_api(services: Services, config: ApiConfig) -> AsyncIterator[int]:
     gate = ConnectionGate(config.connections_max, config.connections_per_address_max)
     names = LOOPBACK_NAMES | {config.host.lower(), *(name.lower() for name in config.allowed_hosts)}
 
-    def count(request: web.BaseRequest, status: int) -> None:
-        services.metrics.record_request(request.method, _get_route(request), status)
+    def count(request: web.BaseRequest | None, status: int) -> None:
+        method, route = _get_route(request)
+        services.metrics.record_request(method, route, status)
         services.metrics.set_gauge("api_connections", gate.connections)
         services.metrics.set_gauge("api_waiters", services.queries.signal.waiters)
 
@@ -128,13 +129,13 @@ def _translate_refusals(handler: Handler) -> Handler:
     return answer
 
 
-def _get_route(request: web.BaseRequest) -> str:
-    """Return the pattern of the address, one name for all that have none."""
+def _get_route(request: web.BaseRequest | None) -> tuple[str, str]:
+    """Return method and pattern of the address, one name for all that have none: few, whatever clients send."""
     if isinstance(request, web.Request):
         resource = request.match_info.route.resource
         if resource is not None:
-            return resource.canonical
-    return "other"
+            return request.match_info.route.method, resource.canonical
+    return "any", "other"
 
 
 def _explain_listening(error: OSError, config: ApiConfig) -> NodeError:

@@ -4,7 +4,7 @@ import msgspec
 
 from node.queries import AccountView, BlockView
 from primitives.encoding import Struct, encode
-from vm.contracts.energy.queries import BillLine, BillTotals, MeterView
+from vm.contracts.energy.queries import BillLine, MeterView
 from vm.contracts.energy.records import Slot
 
 
@@ -145,7 +145,7 @@ class BillAnswer(msgspec.Struct, frozen=True):
     home: str
     height: int
     lines: list[dict[str, object]]
-    totals: BillTotals
+    totals: dict[str, object]
     certificate: bytes | None
 
 
@@ -186,14 +186,14 @@ def build_account(view: AccountView, height: int) -> AccountAnswer:
 def build_slot(slot_s: int, slot: Slot, height: int) -> dict[str, object]:
     """Return a slot as shown."""
     status = "settled" if slot.settled else "open"
-    return {"slot_s": slot_s, "status": status, "height": height, **_get_fields(slot)}
+    return {"slot_s": slot_s, "status": status, "height": height, **get_fields(slot)}
 
 
 def build_line(line: BillLine, proof: Struct | None) -> dict[str, object]:
     """Return a line as shown: what it says, and the state's key and value that a proof is about."""
     answer = {
         "slot_s": line.slot_s,
-        **_get_fields(line.line),
+        **get_fields(line.line),
         "key": line.key.hex(),
         "value": encode(line.line).hex(),
     }
@@ -222,5 +222,6 @@ def build_block(view: BlockView, signers: list[str], proposer: str | None) -> Bl
     )
 
 
-def _get_fields(record: Struct) -> dict[str, object]:
+def get_fields(record: Struct) -> dict[str, object]:
+    """Return a record's fields by name: the core's records are arrays, people read names."""
     return {name: getattr(record, name) for name in record.__struct_fields__}

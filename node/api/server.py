@@ -30,13 +30,13 @@ HEADERS_MAX = 64
 SHUTDOWN_S = 2.0
 """Long polls are cut off at a stop: their clients ask another validator."""
 
+_FULL_BODY = b'{"error":"TOO_MANY_CONNECTIONS","detail":"come back later, or use fewer"}'
 _FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"
-    b"Connection: close\r\nContent-Length: 72\r\n\r\n"
-    b'{"error":"TOO_MANY_CONNECTIONS","detail":"come back later, or use fewer"}'
+    b"Connection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(_FULL_BODY), _FULL_BODY)
 )
 
-Counted = Callable[[web.BaseRequest, int], None]
+Counted = Callable[[web.BaseRequest | None, int], None]
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 log = structlog.get_logger("gridbft.api")
 
@@ -148,16 +148,19 @@ class ApiConnection(web.RequestHandler):
 def guard(
     handler: Handler, check: Callable[[web.BaseRequest], web.Response | None], count: Counted
 ) -> Handler:
-    """Return a handler that answers every failure in JSON, bounds the time of writing, and counts the answer."""
+    """Return a handler that answers every failure in JSON, bounds the time of writing, and counts the answer.
+
+    ``check`` refuses before the address is even looked at; such requests, and failures, are counted without them.
+    """
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
-        response: web.StreamResponse | None = check(request)
-        if response is None:
-            response = await _handle(handler, request)
+        refusal = check(request)
+        response = await _handle(handler, request) if refusal is None else refusal
         response.headers["Server"] = "gridbft"
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Cache-Control"] = "no-store"
-        count(request, response.status)
+        is_routed = refusal is None and response.status < web.HTTPInternalServerError.status_code
+        count(request if is_routed else None, response.status)
         await _write(request, response)
         return response
 

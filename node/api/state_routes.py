@@ -14,6 +14,7 @@ from node.api.schemas import (
     build_line,
     build_meter,
     build_slot,
+    get_fields,
 )
 from node.api.services import Services
 from node.pinned_state import PinnedState
@@ -125,7 +126,7 @@ class StateRoutes:
                 home=meter.meter.home,
                 height=pinned.height,
                 lines=shown,
-                totals=compute_totals(lines),
+                totals=get_fields(compute_totals(lines)),
                 certificate=None if certificate is None else encode(certificate),
             )
             return build_json(answer)

@@ -1,0 +1,197 @@
+import asyncio
+import json
+import os
+import socket
+import stat
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from node.api.admin import AdminServices, open_admin
+from node.clock import Clock, SteppedClock, SystemClock
+from node.errors import HomeError
+from primitives.ids import UnixMs
+from tests.node.api.rim import describe, read_json, run
+from tests.node.community import Community
+
+NOON = UnixMs(1_700_000_000_000)
+
+
+class Admin:
+    """A client of an admin socket."""
+
+    def __init__(self, client: aiohttp.ClientSession, path: Path) -> None:
+        self.client = client
+        self.path = path
+        self.stopped = 0
+        self.steps = 0
+
+    async def ask(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        async with self.client.request(method, f"http://localhost{path}", json=body) as response:
+            return response.status, await read_json(response)
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A short path: a socket's has at most 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="gridbft") as folder:
+        yield Path(folder)
+
+
+@asynccontextmanager
+async def open_community_admin(home: Path, clock: Clock) -> AsyncIterator[Admin]:
+    connector = aiohttp.UnixConnector(str(home / "admin.sock"))
+    async with aiohttp.ClientSession(connector=connector) as client:
+        admin = Admin(client, home / "admin.sock")
+
+        def stop() -> None:
+            admin.stopped += 1
+
+        def note_step() -> None:
+            admin.steps += 1
+
+        services = AdminServices(clock, lambda: describe(Community()), stop, note_step)
+        async with open_admin(services, home):
+            yield admin
+
+
+def test_only_its_owner_may_open_the_socket_and_it_is_gone_afterwards(home: Path) -> None:
+    async def scenario() -> None:
+        async with open_community_admin(home, SystemClock()) as admin:
+            mode = admin.path.stat().st_mode
+            assert stat.S_ISSOCK(mode)
+            assert stat.S_IMODE(mode) == 0o600
+        assert not admin.path.exists()
+
+    before = os.umask(0)
+    os.umask(before)
+    run(scenario())
+    assert os.umask(before) == before
+
+
+def test_the_clock_is_stepped_and_the_node_hears_of_it(home: Path) -> None:
+    async def scenario() -> None:
+        clock = SteppedClock(NOON, 1)
+        async with open_community_admin(home, clock) as admin:
+            step = {"time_ms": NOON + 60_000, "hold_ms": NOON + 60_000}
+            assert await admin.ask("POST", "/clock", step) == (200, {"wall_ms": NOON + 60_000})
+            assert await admin.ask("POST", "/clock", step) == (200, {"wall_ms": NOON + 60_000})
+            assert clock.wall_ms() == NOON + 60_000
+            assert admin.steps == 2
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"time_ms": 5},
+        {"time_ms": 5, "hold_ms": 4},
+        {"time_ms": -5, "hold_ms": 4},
+        {"time_ms": "x", "hold_ms": 4},
+        {"time_ms": 1, "hold_ms": 4, "more": 1},
+        [],
+        "text",
+        10**400,
+    ],
+)
+def test_a_step_that_is_none_is_refused_by_name(home: Path, body: object) -> None:
+    async def scenario() -> None:
+        async with open_community_admin(home, SteppedClock(NOON, 1)) as admin:
+            status, answer = await admin.ask("POST", "/clock", body)
+            assert (status, answer["error"]) == (400, "STEP_INVALID")
+            assert admin.steps == 0
+
+    run(scenario())
+
+
+def test_the_computers_clock_is_not_stepped(home: Path) -> None:
+    async def scenario() -> None:
+        async with open_community_admin(home, SystemClock()) as admin:
+            status, answer = await admin.ask("POST", "/clock", {"time_ms": 5, "hold_ms": 5})
+            assert (status, answer["error"]) == (409, "CLOCK_NOT_STEPPED")
+
+    run(scenario())
+
+
+def test_the_stop_is_answered_before_it_begins(home: Path) -> None:
+    async def scenario() -> None:
+        async with open_community_admin(home, SystemClock()) as admin:
+            assert await admin.ask("POST", "/stop") == (202, {"stopping": True})
+            assert admin.stopped == 1
+
+    run(scenario())
+
+
+def test_the_status_is_the_apis(home: Path) -> None:
+    async def scenario() -> None:
+        async with open_community_admin(home, SystemClock()) as admin:
+            status, answer = await admin.ask("GET", "/status")
+            assert (status, answer["name"]) == (200, "node0")
+            assert (await admin.ask("GET", "/v1/status"))[0] == 404
+
+    run(scenario())
+
+
+def test_the_socket_of_a_process_that_died_is_replaced(home: Path) -> None:
+    async def scenario() -> None:
+        async with open_community_admin(home, SystemClock()) as admin:
+            assert (await admin.ask("GET", "/status"))[0] == 200
+
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(home / "admin.sock"))
+    run(scenario())
+
+
+def test_a_file_in_the_place_of_the_socket_is_not_touched(home: Path) -> None:
+    async def scenario() -> None:
+        with pytest.raises(HomeError, match="is no socket"):
+            async with open_community_admin(home, SystemClock()):
+                pass
+
+    (home / "admin.sock").write_text("mine")
+    run(scenario())
+    assert (home / "admin.sock").read_text() == "mine"
+
+
+def test_a_home_too_deep_for_a_socket_is_refused_by_name(home: Path) -> None:
+    async def scenario() -> None:
+        deep = home / ("d" * 100)
+        deep.mkdir()
+        with pytest.raises(HomeError, match="shorter home"):
+            async with open_admin(
+                AdminServices(SystemClock(), lambda: describe(Community()), lambda: None), deep
+            ):
+                pass
+
+    run(scenario())
+
+
+def test_a_body_that_is_no_json_is_refused(home: Path) -> None:
+    async def scenario() -> None:
+        async with open_community_admin(home, SteppedClock(NOON, 1)) as admin:
+            for body, kind in (
+                (b"{", "application/json"),
+                (b"\xff", "application/json"),
+                (b"{}", "text/plain"),
+            ):
+                url, headers = "http://localhost/clock", {"Content-Type": kind}
+                async with admin.client.post(url, data=body, headers=headers) as response:
+                    assert response.status in {400, 415}
+                    assert json.loads(await response.read())["error"] in {"STEP_INVALID", "TYPE_UNSUPPORTED"}
+
+    run(scenario())
+
+
+def test_the_admin_socket_serves_several_at_once(home: Path) -> None:
+    async def scenario() -> None:
+        async with open_community_admin(home, SystemClock()) as admin:
+            answers = await asyncio.gather(*(admin.ask("GET", "/status") for _ in range(8)))
+            assert {status for status, _ in answers} == {200}
+
+    run(scenario())
