@@ -192,16 +192,18 @@ class Client:
         end_s = monotonic() + timeout_s
         try:
             async with asyncio.timeout(timeout_s):
-                while pending:
+                while pending and self._validators.get_order():
                     submissions = await self.submit_many(pending)
                     reason = _find_reason(submissions)
-                    known |= await self._await_proofs(submissions, end_s)
+                    await self._await_proofs(submissions, end_s, known)
                     pending = [transaction for transaction in pending if transaction.id not in known]
-                    self._validators.prefer_next()
+                    if pending:
+                        self._validators.prefer_next()
         except TimeoutError:
             pass  # what is not known now is told as unknown
         return [
-            known.get(entry.id) or OutcomeUnknown(entry.id, f"{reason}; sending the same bytes again is safe")
+            known.get(entry.id)
+            or OutcomeUnknown(Digest(entry.id), f"{reason}; sending the same bytes again is safe")
             for entry in transactions
         ]
 
@@ -213,23 +215,26 @@ class Client:
     async def wait_many(self, names: Sequence[Digest], timeout_s: float) -> dict[bytes, Outcome]:
         """Return the proven results of these transactions, as many as there are within ``timeout_s``."""
         known: dict[bytes, Outcome] = {}
+        await self._wait_into(known, names, monotonic() + timeout_s)
+        return known
+
+    async def _wait_into(self, known: dict[bytes, Outcome], names: Sequence[Digest], end_s: float) -> None:
+        """Add to ``known`` until all names are in it or the time is over; what is in it stays when cancelled."""
         pending = list(dict.fromkeys(names))
-        end_s = monotonic() + timeout_s
         pause_s = self._settings.pause_first_s
-        while pending:
+        while pending and self._validators.get_order():
             left_s = max(0.0, end_s - monotonic())
-            found = await self._fetch_proofs(pending, min(WAIT_MS_MAX, int(left_s * 1000)))
-            known |= found
+            before = len(known)
+            await self._fetch_proofs(pending, min(WAIT_MS_MAX, int(left_s * 1000)), known)
             pending = [name for name in pending if name not in known]
             left_s = end_s - monotonic()
             if not pending or left_s <= 0:
                 break
-            if not found:
+            if len(known) == before:
                 # Another validator may know more; and an answer that did not wait must not make a busy loop.
                 self._validators.prefer_next()
                 await asyncio.sleep(min(pause_s, left_s))
                 pause_s = min(2 * pause_s, self._settings.pause_max_s)
-        return known
 
     async def get_status(self) -> StatusAnswer:
         """Return how the first validator that answers describes itself."""
@@ -320,7 +325,8 @@ class Client:
                     if not isinstance(submission, OutcomeUnknown) or name not in results:
                         results[name] = submission
             is_settled = all(_is_settled(results.get(entry.id), has_silent=has_silent) for entry in part)
-            pause_s = None if is_settled else next(pauses, None)
+            is_over = is_settled or not self._validators.get_order()
+            pause_s = None if is_over else next(pauses, None)
             if pause_s is None:
                 break
             await asyncio.sleep(pause_s)
@@ -343,19 +349,19 @@ class Client:
             entry.id: _read_submission(entry.id, answer) for entry, answer in zip(part, answers, strict=True)
         }
 
-    async def _await_proofs(self, submissions: list[Submission], end_s: float) -> dict[bytes, Outcome]:
-        """Return what is proven of these submissions before it is time to send again, and the refusals."""
+    async def _await_proofs(
+        self, submissions: list[Submission], end_s: float, known: dict[bytes, Outcome]
+    ) -> None:
+        """Add to ``known`` what is proven of these submissions before it is time to send again, and the refusals."""
         refused = {entry.transaction_id: entry for entry in submissions if isinstance(entry, RefusedByNode)}
         waiting = [entry.transaction_id for entry in submissions if entry.transaction_id not in refused]
-        known: dict[bytes, Outcome] = dict(refused.items())
+        known.update(refused.items())
         if refused:
-            known |= await self._fetch_proofs(list(refused), 0)
-        patience_s = max(0.0, min(self._settings.resend_after_s, end_s - monotonic()))
-        return known | await self.wait_many(waiting, patience_s)
+            await self._fetch_proofs(list(refused), 0, known)
+        await self._wait_into(known, waiting, min(end_s, monotonic() + self._settings.resend_after_s))
 
-    async def _fetch_proofs(self, names: list[Digest], wait_ms: int) -> dict[bytes, Outcome]:
-        """Return the verified results that a validator can show now; only the first request waits."""
-        known: dict[bytes, Outcome] = {}
+    async def _fetch_proofs(self, names: list[Digest], wait_ms: int, known: dict[bytes, Outcome]) -> None:
+        """Add to ``known`` the verified results that a validator can show; only the first request waits."""
         for start in range(0, len(names), PROOFS_PER_REQUEST):
             part = names[start : start + PROOFS_PER_REQUEST]
             for validator in self._validators.get_order():
@@ -364,7 +370,6 @@ class Client:
                 except (ValidatorFailedError, ClientError, AnswerError):
                     continue
                 break
-        return known
 
     async def _fetch_part(
         self, validator: Validator, names: list[Digest], wait_ms: int, known: dict[bytes, Outcome]

@@ -163,9 +163,13 @@ class Validators:
             ValidatorFailedError: of no use now, or of another network.
 
         """
-        if not validator.is_greeted:
-            await self._greet(validator)
-        answer = await self._transport.exchange(validator.url, request)
+        try:
+            if not validator.is_greeted:
+                await self._greet(validator)
+            answer = await self._transport.exchange(validator.url, request)
+        except ValidatorFailedError:
+            validator.paused_until_s = monotonic() + self.settings.pause_max_s
+            raise
         if answer.status < STATUS_SERVER_ERROR_MIN and answer.status not in STATUS_BUSY:
             return answer
         wish_s = min(answer.retry_after_s, self.settings.pause_max_s)
@@ -184,7 +188,8 @@ class Validators:
         unknown: NotFoundError | None = None
         pauses = self.get_pauses()
         while True:
-            for validator in self.get_order():
+            order = self.get_order()
+            for validator in order:
                 try:
                     return read(await self.exchange(validator, request))
                 except NotFoundError as error:
@@ -193,7 +198,7 @@ class Validators:
                     problems[validator.url] = str(error)
             if unknown is not None:
                 raise unknown
-            pause_s = next(pauses, None)
+            pause_s = next(pauses, None) if order else None
             if pause_s is None:
                 raise NoAnswerError(self.describe(problems))
             await asyncio.sleep(pause_s)
