@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 from consensus.messages import Certificate
@@ -16,8 +17,9 @@ from vm.receipt import Receipt, ReceiptProof
 LINKS_MAX = 64
 """Headers from a receipt's block up to the next certificate: 16 kB of proof. Almost always it is one."""
 
-LADDERS_MAX = 8
-"""Blocks whose Merkle levels are kept: proofs of one block are asked for together. 130 kB each at 1,000 receipts."""
+BLOCKS_REMEMBERED_MAX = 8
+"""Blocks whose receipts and Merkle levels are kept decoded: those of one block are asked for together. 0.4 MB each at
+1,000 receipts."""
 
 
 class ChainReader(Protocol):
@@ -53,7 +55,7 @@ class Receipts:
 
     def __init__(self, chain: ChainReader) -> None:
         self._chain = chain
-        self._ladders: OrderedDict[Height, MerkleLadder] = OrderedDict()
+        self._blocks: OrderedDict[Height, _BlockReceipts] = OrderedDict()
 
     def find(self, transaction_id: Digest, certified_height: Height) -> Committed | None:
         """Return where a transaction was executed, or None."""
@@ -61,7 +63,7 @@ class Receipts:
         if place is None:
             return None
         height, index = place
-        receipt = self._chain.get_receipts(height)[index]
+        receipt = self._get_block(height).receipts[index]
         return Committed(height, index, receipt, certified=height <= certified_height)
 
     def prove(self, committed: Committed, certified_height: Height) -> CertifiedReceiptProof | None:
@@ -79,21 +81,32 @@ class Receipts:
             headers.append(header)
             certificate = self._chain.get_certificate(Height(height))
             if certificate is not None:
-                inclusion = self._get_ladder(committed.height).prove(committed.index)
+                inclusion = self._get_block(committed.height).ladder.prove(committed.index)
                 return CertifiedReceiptProof(
                     ReceiptProof(committed.receipt, inclusion, tuple(headers)), certificate
                 )
         return None
 
-    def _get_ladder(self, height: Height) -> "MerkleLadder":
-        ladder = self._ladders.get(height)
-        if ladder is None:
-            leaves = [encode(receipt) for receipt in self._chain.get_receipts(height)]
-            ladder = self._ladders[height] = MerkleLadder(leaves)
-            if len(self._ladders) > LADDERS_MAX:
-                self._ladders.popitem(last=False)
-        self._ladders.move_to_end(height)
-        return ladder
+    def _get_block(self, height: Height) -> "_BlockReceipts":
+        """Return a stored block's receipts; what is executed never changes."""
+        block = self._blocks.get(height)
+        if block is None:
+            block = self._blocks[height] = _BlockReceipts(self._chain.get_receipts(height))
+            if len(self._blocks) > BLOCKS_REMEMBERED_MAX:
+                self._blocks.popitem(last=False)
+        self._blocks.move_to_end(height)
+        return block
+
+
+class _BlockReceipts:
+    """A block's receipts, and the ladder of their proofs once somebody asked for one."""
+
+    def __init__(self, receipts: tuple[Receipt, ...]) -> None:
+        self.receipts = receipts
+
+    @cached_property
+    def ladder(self) -> "MerkleLadder":
+        return MerkleLadder([encode(receipt) for receipt in self.receipts])
 
 
 class MerkleLadder:

@@ -139,7 +139,8 @@ class NodeRoutes:
         return web.Response(body=self._services.genesis, content_type="application/octet-stream")
 
     async def get_metrics(self, _: web.Request) -> web.Response:
-        """Give the metrics in Prometheus' text format."""
+        """Give the metrics in Prometheus' text format; looking at the status brings the gauges up to date."""
+        self._services.get_status()
         return web.Response(body=self._services.metrics.render(), headers={"Content-Type": METRICS_TYPE})
 
     async def get_live(self, _: web.Request) -> web.Response:
