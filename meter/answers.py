@@ -82,6 +82,12 @@ class LatencyAnswer(msgspec.Struct, frozen=True):
     p99: Number | None = None
 
 
+class GreetingAnswer(msgspec.Struct, frozen=True):
+    """What a client looks at first: the network that the validator says it is of."""
+
+    genesis_hash: str
+
+
 class StatusAnswer(msgspec.Struct, frozen=True):
     """How a validator describes itself. ``waiting`` is a sentence when it is not committing."""
 

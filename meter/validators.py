@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from meter.answers import AnswerError, StatusAnswer, decode_answer, decode_error, to_line
+from meter.answers import AnswerError, GreetingAnswer, decode_answer, decode_error, to_line
 
 T = TypeVar("T")
 
@@ -214,7 +214,7 @@ class Validators:
     async def _greet(self, validator: Validator) -> None:
         answer = await self._transport.exchange(validator.url, Request("GET", "/v1/status"))
         try:
-            status = read_json(answer, StatusAnswer)
+            status = read_json(answer, GreetingAnswer)
         except (AnswerError, ClientError) as error:
             raise ValidatorFailedError(f"told no status: {error}") from None
         if status.genesis_hash != self._genesis_hex:
