@@ -18,17 +18,16 @@ from cli.certificates import make_tls_identity
 from cli.client_settings import ClientSettings, ValidatorEnd, render_client_settings
 from cli.failure import CliError, build_usage_error
 from cli.network_spec import NetworkSpec, ValidatorSpec, build_consensus_parameters, build_energy_parameters
-from meter.keystore import KEY_SUFFIX, KeyKind, KeyLabel, KeystoreError, create_key, open_key
+from cli.node_keys import NODE_KEY_PATH
+from meter.keystore import KEY_SUFFIX, KeyKind, KeyLabel, KeystoreError, create_key
 from primitives.encoding import encode
 from primitives.header import Validator
 from primitives.ids import Digest
-from primitives.signing import SecretKey
 from vm.genesis import GENESIS_VERSION, Genesis, GenesisAccount, find_genesis_problem
 
 GENESIS_NAME = "genesis.bin"
 CLIENT_NAME = "client.toml"
 CONFIG_NAME = "config.toml"
-NODE_KEY_PATH = Path("keys/node.key")
 UTILITY_DIRECTORY = "utility"
 
 RenderConfig = Callable[[NetworkSpec, int], str]
@@ -44,14 +43,6 @@ class Network:
     genesis_hash: Digest
     homes: tuple[Path, ...]
     utility_key: Path
-
-
-@dataclass(frozen=True)
-class NodeKeys:
-    """What a validator signs with: its votes, and its TLS links (PEM)."""
-
-    signing_key: SecretKey
-    tls_key_pem: bytes
 
 
 def create_network(
@@ -87,17 +78,6 @@ def create_network(
         homes=tuple(directory / validator.name for validator in spec.validators),
         utility_key=directory / UTILITY_DIRECTORY / f"{utility.name}{KEY_SUFFIX}",
     )
-
-
-def open_node_keys(home: Path, passphrase: bytes) -> NodeKeys:
-    """Return the keys of a validator's home.
-
-    Raises:
-        KeystoreError: the file names why.
-
-    """
-    opened = open_key(home / NODE_KEY_PATH, passphrase, KeyKind.NODE)
-    return NodeKeys(opened.key, opened.attachment)
 
 
 def _check_unused(directory: Path) -> None:

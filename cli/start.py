@@ -29,8 +29,8 @@ def start(
 ) -> None:
     """Run the validator of HOME until SIGTERM or Ctrl-C; restarting it after a crash needs nothing else."""
     from cli.keys import build_key_error
+    from cli.node_keys import open_node_keys
     from cli.passphrase import read_passphrase
-    from cli.provision import open_node_keys
     from meter.keystore import KeystoreError
     from node.config import ConfigError, load_config
 

@@ -35,6 +35,9 @@ from primitives.signing import SecretKey
 HANDSHAKE_TIMEOUT_S = 5.0
 """Two round trips on any link that can carry agreement; a half-open one is closed after it."""
 
+CLOSE_TIMEOUT_S = 0.5
+"""How long the other end may take to say goodbye before the link is cut."""
+
 HEARTBEAT_S = 2.0
 """A websocket ping so often; a peer that answers none within half of it is gone."""
 
@@ -54,10 +57,6 @@ class LinkEvents(Protocol):
         """The peer sent what no correct member sends."""
 
 
-class _LinkEndedError(Exception):
-    """Ends a link's task group."""
-
-
 class Connection:
     """An authenticated link; ``run`` ends when it breaks or is closed."""
 
@@ -70,7 +69,7 @@ class Connection:
         self._socket = socket
         self._events = events
         self._has_work = asyncio.Event()
-        self._answering = 0
+        self._answers: set[asyncio.Task[None]] = set()
         self._closed = False
         self._reader: asyncio.Task[None] | None = None
 
@@ -86,11 +85,12 @@ class Connection:
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._reader = tasks.create_task(self._read(tasks))
-                tasks.create_task(self._write())
-                await asyncio.wait([self._reader])
-                _end_link()
-        except* _LinkEndedError:
-            pass
+                writer = tasks.create_task(self._write())
+                try:
+                    await asyncio.wait([self._reader])
+                finally:
+                    for task in (self._reader, writer, *self._answers):
+                        task.cancel()
         finally:
             self._closed = True
             self.requests.fail_all("the link broke")
@@ -132,9 +132,10 @@ class Connection:
             self.requests.on_response(payload)
         elif channel is Channel.REQUEST:
             number, kind, content = decode_request(payload)
-            if self._answering < ANSWERS_RUNNING_MAX:
-                self._answering += 1
-                tasks.create_task(self._answer(number, kind, content))
+            if len(self._answers) < ANSWERS_RUNNING_MAX:
+                answer = tasks.create_task(self._answer(number, kind, content))
+                self._answers.add(answer)
+                answer.add_done_callback(self._answers.discard)
         else:
             self._events.on_frame(self.peer.key, channel, payload)
 
@@ -144,12 +145,6 @@ class Connection:
             self.send(Channel.RESPONSE, encode_response(number, answer, refused=False))
         except RequestRefused as error:
             self.send(Channel.RESPONSE, encode_response(number, str(error).encode(), refused=True))
-        finally:
-            self._answering -= 1
-
-
-def _end_link() -> None:
-    raise _LinkEndedError
 
 
 async def shake_hands(

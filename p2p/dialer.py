@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import aiohttp
 
-from p2p.connection import HANDSHAKE_TIMEOUT_S, HEARTBEAT_S
+from p2p.connection import CLOSE_TIMEOUT_S, HANDSHAKE_TIMEOUT_S, HEARTBEAT_S
 from p2p.frames import MESSAGE_BYTES_MAX
 from p2p.handshake import HandshakeError
 from p2p.listener import PATH
@@ -47,6 +47,7 @@ async def _dial(
             heartbeat=HEARTBEAT_S,
             max_msg_size=MESSAGE_BYTES_MAX,
             compress=0,
+            timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_TIMEOUT_S),
         )
     try:
         certificate = socket.get_extra_info("ssl_object")

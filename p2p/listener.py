@@ -7,7 +7,7 @@ from ssl import SSLContext
 
 from aiohttp import web
 
-from p2p.connection import HANDSHAKE_TIMEOUT_S, HEARTBEAT_S, get_presented_certificate
+from p2p.connection import CLOSE_TIMEOUT_S, HANDSHAKE_TIMEOUT_S, HEARTBEAT_S, get_presented_certificate
 from p2p.frames import MESSAGE_BYTES_MAX
 
 PATH = "/gridbft/link"
@@ -42,7 +42,7 @@ async def open_listener(host: str, port: int, context: SSLContext, take: Take) -
         if links.total() >= LINKS_MAX or links[address] >= LINKS_PER_ADDRESS_MAX:
             return web.Response(status=503, headers={"Retry-After": "5"})
         socket = web.WebSocketResponse(
-            timeout=HANDSHAKE_TIMEOUT_S, heartbeat=HEARTBEAT_S, max_msg_size=MESSAGE_BYTES_MAX, compress=False
+            timeout=CLOSE_TIMEOUT_S, heartbeat=HEARTBEAT_S, max_msg_size=MESSAGE_BYTES_MAX, compress=False
         )
         links[address] += 1
         try:

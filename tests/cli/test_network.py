@@ -10,7 +10,7 @@ from cryptography import x509
 
 from cli.client_settings import open_client_home
 from cli.failure import ExitCode
-from cli.provision import open_node_keys
+from cli.node_keys import open_node_keys
 from meter.keystore import KeyKind, KeyNotOpenedError, open_key, read_key_label
 from primitives.hashing import compute_account_id
 from tests.cli.conftest import PASSPHRASE, Command
