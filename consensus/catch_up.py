@@ -51,14 +51,16 @@ def on_timer(state: ReplicaState) -> list[Effect]:
 def on_blocks_fetched(state: ReplicaState, event: BlocksFetched) -> list[Effect]:
     """Take certified blocks that continue the own chain.
 
-    In this order: nothing fetched is still being executed; the blocks are of this epoch, consecutive, linked, and
-    the last is the certificate's; they begin at or below the next height. A chain that does not continue the own
-    executed block proves that this replica diverged.
+    In this order: nothing fetched is still being executed; the blocks are of this epoch, consecutive, linked, each
+    with its own batch, and the last is the certificate's; they begin at or below the next height. A chain that does
+    not continue the own executed block proves that this replica diverged.
     """
     if state.fetched or not event.blocks:
         return []
     headers = [block.header for block in event.blocks]
     if headers[-1] != event.certificate.header or not _are_linked(headers):
+        return []
+    if any(block.batch.header.compute_digest() != block.header.batch_digest for block in event.blocks):
         return []
     if headers[0].epoch != state.epoch or headers[-1].epoch != state.epoch:
         return []
@@ -104,16 +106,19 @@ def on_executed(state: ReplicaState, header: BlockHeader) -> list[Effect]:
 
 def find_target(state: ReplicaState) -> Height:
     """Return the height that a correct replica has reached: f + 1 claim it, or a quorum signed it."""
+    proven = 0 if state.proven is None else state.proven.header.height
     claims = _collect_claims(state)
     heights = sorted(claims.values(), reverse=True)
     weak = state.settings.membership.weak_quorum
     claimed = heights[weak - 1] if len(heights) >= weak else 0
-    return Height(max(claimed, find_certified_height(state)))
+    return Height(max(claimed, proven, find_certified_height(state)))
 
 
 def _fetch(state: ReplicaState, target: Height) -> list[Effect]:
     claims = _collect_claims(state)
     peers = tuple(replica for replica in sorted(claims) if claims[replica] >= target)
+    if not peers:
+        peers = tuple(sorted(state.settings.membership.replica_set - {state.own}))
     first = Height(state.executed.height + 1)
     state.catch_up_target = target
     return [FetchBlocks(first, peers), *timers.start(state, TimerName.CATCH_UP, state.settings.resend_ms)]
@@ -122,6 +127,8 @@ def _fetch(state: ReplicaState, target: Height) -> list[Effect]:
 def _collect_claims(state: ReplicaState) -> dict[ReplicaId, int]:
     claims = {replica: status.height for replica, status in state.statuses.items() if replica != state.own}
     for height, votes in sorted(state.checkpoints.items()):
+        if height <= state.executed.height:
+            continue
         for replica, envelope in votes.items():
             if replica != state.own and isinstance(envelope.message, Checkpoint):
                 claims[replica] = max(claims.get(replica, 0), height)

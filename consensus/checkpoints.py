@@ -29,14 +29,17 @@ def take_over(state: ReplicaState, event: Executed) -> None:
 
 
 def sign_checkpoint(state: ReplicaState, header: BlockHeader) -> list[Effect]:
-    """Sign and broadcast a header once and for all."""
+    """Sign and broadcast a header once and for all; never one that a quorum already contradicts."""
     digest = header.compute_digest()
     signed = state.signed_headers.get(Height(header.height))
     if signed is not None and signed != digest:
         return halt(state, Height(header.height), digest, signed)
+    votes = state.checkpoints.setdefault(Height(header.height), {})
+    certificate = find_certificate(state, votes)
+    if certificate is not None and certificate.header != header:
+        return halt(state, Height(header.height), digest, certificate.header.compute_digest())
     state.signed_headers[Height(header.height)] = digest
     envelope = sign(state, Checkpoint(header))
-    votes = state.checkpoints.setdefault(Height(header.height), {})
     votes[state.own] = envelope
     effects: list[Effect] = [Persist(SignedHeader(header.height, digest)), Broadcast(envelope)]
     return effects + check_certificate_formed(state, Height(header.height))

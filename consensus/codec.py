@@ -1,9 +1,12 @@
 """Bytes of messages and journal records; decoding refuses everything that is not canonical."""
 
+from typing import assert_never
+
 from consensus.effects import (
     AcceptedBatch,
     AcceptedNewView,
     JournalRecord,
+    KnownCertificate,
     OwnMessage,
     OwnProposal,
     PreparedRecord,
@@ -73,10 +76,12 @@ def decode_record(data: bytes) -> JournalRecord:
 def is_vote_record(record: JournalRecord) -> bool:
     """Tell whether losing the record could make this replica contradict itself: it is written twice."""
     match record:
-        case ViewEntered() | OwnMessage() | OwnProposal() | SignedHeader():
+        case ViewEntered() | OwnMessage() | OwnProposal() | SignedHeader() | KnownCertificate():
             return True
         case AcceptedBatch() | AcceptedNewView() | PreparedRecord():
             return False
+        case _:
+            assert_never(record)
 
 
 def _is_message_in_range(envelope: Envelope) -> bool:

@@ -56,8 +56,21 @@ class OwnProposal(Struct, frozen=True, tag=7):
     proposal: Proposal
 
 
+class KnownCertificate(Struct, frozen=True, tag=8):
+    """The certificate below which a rewritten journal holds nothing: without it, what was left out would be open."""
+
+    certificate: Certificate
+
+
 JournalRecord = (
-    OwnProposal | ViewEntered | OwnMessage | AcceptedBatch | AcceptedNewView | PreparedRecord | SignedHeader
+    OwnProposal
+    | ViewEntered
+    | OwnMessage
+    | AcceptedBatch
+    | AcceptedNewView
+    | PreparedRecord
+    | SignedHeader
+    | KnownCertificate
 )
 
 

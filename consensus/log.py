@@ -15,11 +15,14 @@ from consensus.effects import (
 from consensus.events import Now, Received
 from consensus.messages import Commit, Envelope, Prepare, PrePrepare, Proposal
 from consensus.state import Instance, ReplicaState, get_instance, sign
-from primitives.batch import Batch
+from primitives.batch import NULL_DIGEST, Batch
 from primitives.ids import Digest, ReplicaId, Sequence
 
 FUTURE_VOTES_MAX = 64
 """Messages of later views kept per sender: a view change lasts a few sequences; newer ones replace older."""
+
+ACCEPTED_KEPT = 4
+"""Digests of one sequence whose batches are kept over view changes: each needs a failed view of its own."""
 
 FUTURE_PROPOSALS_MAX = 4
 """Pre-prepares among them: the depth's maximum, because each may hold a whole batch."""
@@ -48,6 +51,7 @@ def vote_prepare(state: ReplicaState, instance: Instance) -> list[Effect]:
     proposal = instance.proposal
     if proposal is None:
         return []
+    remember_accepted(instance, proposal, instance.primary_signature)
     effects: list[Effect] = [
         Persist(AcceptedBatch(proposal, instance.primary_signature, instance.batch)),
     ]
@@ -58,6 +62,17 @@ def vote_prepare(state: ReplicaState, instance: Instance) -> list[Effect]:
     prepare = sign(state, Prepare(proposal.epoch, proposal.view, proposal.sequence, proposal.digest))
     instance.prepares[state.own] = prepare
     return [*effects, Persist(OwnMessage(prepare)), Broadcast(prepare)]
+
+
+def remember_accepted(instance: Instance, proposal: Proposal, signature: bytes) -> None:
+    """Keep the proposal's batch findable over view changes; the oldest of too many is forgotten."""
+    digest = Digest(proposal.digest)
+    if digest == NULL_DIGEST:
+        return
+    instance.accepted.pop(digest, None)
+    instance.accepted[digest] = (proposal, signature)
+    if len(instance.accepted) > ACCEPTED_KEPT:
+        del instance.accepted[next(iter(instance.accepted))]
 
 
 def record_vote(votes: dict[ReplicaId, Envelope], envelope: Envelope) -> list[Effect] | None:
@@ -108,7 +123,7 @@ def take_future(state: ReplicaState) -> list[Received]:
 
 
 def clear_view(state: ReplicaState) -> None:
-    """Forget what belonged to the view that ends; prepared certificates, their batches and commits done remain."""
+    """Forget what belonged to the view that ends; what was accepted, prepared and committed in it remains."""
     for instance in state.instances.values():
         instance.proposal = None
         instance.primary_signature = b""
@@ -129,8 +144,8 @@ def truncate_log(state: ReplicaState) -> None:
 
 
 def drop_unnamed_batches(state: ReplicaState) -> None:
-    """Keep only batches that a proposal or a prepared certificate of the window names."""
-    named = set()
+    """Keep only batches that the window names: proposed, voted for and undecided, prepared or committed."""
+    named: set[bytes] = set()
     for instance in state.instances.values():
         if instance.proposal is not None:
             named.add(instance.proposal.digest)
@@ -138,4 +153,6 @@ def drop_unnamed_batches(state: ReplicaState) -> None:
             named.add(instance.prepared.proposal.digest)
         if instance.committed is not None:
             named.add(instance.committed)
+        else:
+            named.update(instance.accepted)
     state.batches = {digest: batch for digest, batch in state.batches.items() if digest in named}

@@ -27,6 +27,7 @@ from consensus.messages import (
     get_signed_bytes,
 )
 from consensus.state import ReplicaState, sign
+from consensus.watermarks import find_latest_certificate, take_certificate
 from consensus.window import is_in_window
 from primitives.batch import NULL_DIGEST
 from primitives.ids import Digest, Epoch, ReplicaId, Sequence, View
@@ -106,7 +107,9 @@ def compute_proposals(
 def enter(
     state: ReplicaState, now: Now, envelope: Envelope, proposals: tuple[SignedProposal, ...]
 ) -> list[Effect]:
-    """Work in the view: accept its re-proposals as they are, whatever their batches' time."""
+    """Work in the view: nothing that its latest quoted certificate decides is voted on again, and its re-proposals
+    are accepted as they are, whatever their batches' time.
+    """
     message = envelope.message
     if not isinstance(message, NewView):
         return []
@@ -114,11 +117,14 @@ def enter(
     state.active = True
     state.new_view = envelope
     clear_view(state)
+    certificate = find_latest_certificate(message)
+    if certificate is not None:
+        take_certificate(state, certificate)
     effects: list[Effect] = [
         *timers.stop(state, TimerName.VIEW_CHANGE),
         *timers.stop(state, TimerName.PROGRESS),
-        Persist(ViewEntered(state.epoch, message.view, active=True)),
         Persist(AcceptedNewView(envelope)),
+        Persist(ViewEntered(state.epoch, message.view, active=True)),
         Report(ViewStarted(Epoch(state.epoch), state.view)),
     ]
     for entry in proposals:

@@ -17,7 +17,7 @@ from consensus.events import BatchFetched, Now, Proposed, Received
 from consensus.log import accept_proposal, buffer_future, record_vote, select_matching, vote_prepare
 from consensus.messages import Commit, Envelope, Prepare, PrePrepare, Proposal
 from consensus.state import Instance, ReplicaState, get_instance, sign
-from consensus.window import is_executed, is_in_window
+from consensus.window import WINDOW, is_executed, is_in_window
 from primitives.batch import NULL_DIGEST, Batch
 from primitives.ids import Digest, Epoch, Height, ReplicaId, Sequence
 
@@ -29,6 +29,8 @@ def on_proposed(state: ReplicaState, event: Proposed) -> list[Effect]:
     if event.sequence != state.wanted or not state.is_primary:
         return []
     state.wanted = None
+    if is_executed(state, event.sequence) or not is_in_window(state, event.sequence):
+        return []
     proposal = Proposal(state.epoch, state.view, event.sequence, event.batch.header.compute_digest())
     envelope = sign(state, PrePrepare(proposal, event.batch.header))
     effects = accept_proposal(state, event.now, proposal, envelope.signature, event.batch)
@@ -39,9 +41,9 @@ def on_pre_prepare(state: ReplicaState, event: Received, message: PrePrepare) ->
     """Accept a fresh proposal.
 
     Accepted when, in this order: epoch and view are current (later views are kept); the sender leads the view and
-    named itself proposer; the sequence is in the window and free; its predecessor is already proposed or executed,
-    so that nobody jumps to the high watermark; the batch's time is not beyond the clock's drift. What fails one of
-    the last two is held and looked at again.
+    named itself proposer; the sequence is in the window, free, and not executed (what was is re-proposed by a
+    new-view or never); nobody jumps ahead of its predecessor; the batch's time is not beyond the clock's drift. What
+    fails one of the last two is held and looked at again.
     """
     proposal = message.proposal
     if proposal.epoch != state.epoch or proposal.view < state.view:
@@ -59,6 +61,8 @@ def on_pre_prepare(state: ReplicaState, event: Received, message: PrePrepare) ->
     instance = get_instance(state, Sequence(proposal.sequence), event.now)
     if instance.proposal is not None:
         return _compare_proposals(state, instance, event.envelope, message)
+    if is_executed(state, proposal.sequence):
+        return []
     if not _is_next(state, proposal.sequence) or not _is_time_acceptable(state, event.now, event.batch):
         state.held[Sequence(proposal.sequence)] = event
         return []
@@ -123,12 +127,17 @@ def on_batch_fetched(state: ReplicaState, event: BatchFetched) -> list[Effect]:
 
 
 def check_instance(state: ReplicaState, instance: Instance) -> list[Effect]:
-    """Advance an instance as far as its votes carry it: prepared, then committed."""
+    """Advance an instance as far as its votes carry it: prepared, then committed.
+
+    A proposal whose own prepare a restart forgot, because it was not durable yet, is prepared first.
+    """
     proposal = instance.proposal
     if proposal is None or not instance.is_batch_known or not state.active:
         return []
     effects: list[Effect] = []
     quorum = state.settings.membership.quorum
+    if not state.is_primary and state.own not in instance.prepares:
+        effects += vote_prepare(state, instance)
     if state.own not in instance.commits:
         prepares = select_matching(instance.prepares, proposal.digest)
         if len(prepares) < quorum - 1:
@@ -164,13 +173,18 @@ def deliver_next(state: ReplicaState) -> list[Effect]:
 
 def want_batch(state: ReplicaState) -> list[Effect]:
     """As primary, ask for the next batch while fewer than ``depth`` are on their way."""
-    if not state.active or not state.is_primary or state.wanted is not None or state.fetched:
+    if not state.active or not state.is_primary or state.fetched:
+        return []
+    decided = max(state.executed_sequence, state.low_watermark)
+    if state.wanted is not None and state.wanted > decided:
         return []
     proposed = [s for s, instance in state.instances.items() if instance.proposal is not None]
     if any(not state.instances[s].is_batch_known for s in proposed):
         return []
-    sequence = Sequence(max([state.executed_sequence, *proposed]) + 1)
-    if sequence > state.executed_sequence + state.settings.depth or not is_in_window(state, sequence):
+    sequence = Sequence(max([decided, *proposed]) + 1)
+    if sequence > decided + state.settings.depth or not is_in_window(state, sequence):
+        return []
+    if not _is_next(state, sequence):
         return []
     state.wanted = sequence
     in_flight = tuple(
@@ -220,16 +234,21 @@ def _count(state: ReplicaState, event: Received, message: Prepare | Commit) -> l
 
 
 def _is_next(state: ReplicaState, sequence: int) -> bool:
-    """Tell whether the sequence's predecessor is executed or proposed in this view."""
-    if sequence <= state.executed_sequence + 1:
+    """Tell whether the sequence's predecessor is executed or proposed in this view; in the upper half of the window
+    it must be executed. There no gap can arise, hence no null batch, which has no block to move the watermarks by.
+    """
+    if sequence <= max(state.executed_sequence, state.low_watermark) + 1:
         return True
+    if sequence > state.low_watermark + WINDOW // 2:
+        return False
     before = state.instances.get(Sequence(sequence - 1))
     return before is not None and before.proposal is not None
 
 
 def _is_time_acceptable(state: ReplicaState, now: Now, batch: Batch) -> bool:
     """Tell whether a fresh batch's time is not beyond max(own clock, parent's time and what passed since) + drift."""
-    since_parent = state.executed.time_ms + now.monotonic_ms - state.parent_seen_ms
+    seen_ms = now.monotonic_ms if state.parent_seen_ms is None else state.parent_seen_ms
+    since_parent = state.executed.time_ms + now.monotonic_ms - seen_ms
     return batch.header.time_ms <= max(now.wall_ms, since_parent) + state.settings.drift_ms
 
 

@@ -7,15 +7,17 @@ from consensus.effects import (
     AcceptedBatch,
     AcceptedNewView,
     JournalRecord,
+    KnownCertificate,
     OwnMessage,
     OwnProposal,
     PreparedRecord,
     SignedHeader,
     ViewEntered,
 )
-from consensus.log import clear_view, drop_unnamed_batches
+from consensus.log import clear_view, drop_unnamed_batches, remember_accepted
 from consensus.messages import Commit, Envelope, NewView, Prepare, Proposal, ViewChange
 from consensus.state import Instance, ReplicaState
+from consensus.watermarks import find_latest_certificate, take_certificate
 from primitives.ids import Digest, Height, MonotonicMs, Sequence, View
 
 
@@ -23,6 +25,8 @@ def restore(state: ReplicaState, records: Iterable[JournalRecord]) -> None:
     """Bring a new state to where its journal says it was; records of finished sequences are passed over."""
     for record in records:
         _restore_record(state, record)
+    if state.active and state.view > 0 and state.new_view is None:
+        state.active = False  # the new-view itself was lost, so what its primary bound is not known
     drop_unnamed_batches(state)
 
 
@@ -35,6 +39,8 @@ def _restore_record(state: ReplicaState, record: JournalRecord) -> None:
             _restore_message(state, envelope)
         case AcceptedBatch(proposal=proposal):
             if _is_open(state, proposal):
+                instance = _get_instance(state, proposal.sequence)
+                remember_accepted(instance, proposal, record.primary_signature)
                 _restore_proposal(state, proposal, record.primary_signature)
                 if record.batch is not None:
                     state.batches[Digest(proposal.digest)] = record.batch
@@ -48,13 +54,18 @@ def _restore_record(state: ReplicaState, record: JournalRecord) -> None:
         case OwnProposal(proposal=proposal):
             if _is_open(state, proposal) and proposal.view == state.view:
                 _get_instance(state, proposal.sequence).proposal = proposal
+        case KnownCertificate(certificate=certificate):
+            take_certificate(state, certificate)
         case _:
             assert_never(record)
 
 
 def collect_records(state: ReplicaState) -> list[JournalRecord]:
     """Return the records from which ``restore`` gives this state's promises again."""
-    records: list[JournalRecord] = [ViewEntered(state.epoch, state.view, state.active)]
+    records: list[JournalRecord] = []
+    if state.latest_certificate is not None:
+        records.append(KnownCertificate(state.latest_certificate))
+    records.append(ViewEntered(state.epoch, state.view, state.active))
     if state.new_view is not None:
         records.append(AcceptedNewView(state.new_view))
     if state.own_view_change is not None:
@@ -66,7 +77,11 @@ def collect_records(state: ReplicaState) -> list[JournalRecord]:
 
 
 def _collect_instance(state: ReplicaState, instance: Instance) -> list[JournalRecord]:
-    records: list[JournalRecord] = []
+    records: list[JournalRecord] = [
+        AcceptedBatch(accepted, signature, state.batches[digest])
+        for digest, (accepted, signature) in instance.accepted.items()
+        if digest in state.batches
+    ]
     prepared, proposal = instance.prepared, instance.proposal
     if prepared is not None:
         batch = state.batches.get(Digest(prepared.proposal.digest))
@@ -97,12 +112,17 @@ def _restore_message(state: ReplicaState, envelope: Envelope) -> None:
     if isinstance(message, ViewChange) and message.epoch == state.epoch:
         state.own_view_change = envelope
         state.view_changes[state.own] = envelope
+        if message.stable is not None:
+            take_certificate(state, message.stable)
         if message.view > state.view:
             _restore_view(state, View(message.view), active=False)
     elif isinstance(message, NewView) and message.epoch == state.epoch and message.view >= state.view:
         if message.view > state.view or not state.active:
             _restore_view(state, View(message.view), active=True)
         state.new_view = envelope
+        quoted = find_latest_certificate(message)
+        if quoted is not None:
+            take_certificate(state, quoted)
         for entry in message.proposals:
             if _is_open(state, entry.proposal):
                 _restore_proposal(state, entry.proposal, entry.signature)

@@ -34,10 +34,11 @@ from consensus.messages import (
 )
 from consensus.recovery import collect_records, restore
 from consensus.state import ReplicaState, Settings, sign
+from consensus.watermarks import stabilise_proven
 from consensus.window import is_wanted
 from primitives.batch import Batch
 from primitives.header import BlockHeader
-from primitives.ids import Digest, ReplicaId, Sequence
+from primitives.ids import Digest, ReplicaId, Sequence, View
 
 START_GENERATION = 0
 """``TimerFired(RESEND, START_GENERATION)`` is the first event of every replica: it starts the machine."""
@@ -62,10 +63,14 @@ class Replica:
         state = self._state
         if state.halted:
             return []
+        if state.parent_seen_ms is None:
+            state.parent_seen_ms = event.now.monotonic_ms
+        before = (state.view, state.active)
         effects = self._dispatch(event)
+        effects += [] if state.halted else stabilise_proven(state)
         if state.halted:
             return effects
-        return effects + self._advance(event.now)
+        return effects + self._advance(event.now, before)
 
     def is_wanted(self, envelope: Envelope) -> bool:
         """Tell by position alone whether a message is worth its signature check."""
@@ -107,6 +112,8 @@ class Replica:
     def _on_received(self, event: Received) -> list[Effect]:
         state = self._state
         message = event.envelope.message
+        if not is_wanted(state, event.envelope):
+            return []
         match message:
             case PrePrepare():
                 return ordering.on_pre_prepare(state, event, message)
@@ -183,11 +190,11 @@ class Replica:
             return []
         return [Send(sender, state.new_view)]
 
-    def _advance(self, now: Now) -> list[Effect]:
+    def _advance(self, now: Now, before: tuple[View, bool]) -> list[Effect]:
         """Do what the event made possible: enter a view, hear what came early, deliver, propose, watch."""
         state = self._state
         effects = new_view.build_if_due(state, now)
-        if state.active and state.future:
+        if state.active and (state.view, state.active) != before:
             for early in take_future(state):
                 effects += self._on_received(early)
                 if state.halted:

@@ -39,7 +39,9 @@ class Settings:
 class Instance:
     """One sequence of the current view, and what this replica ever prepared there.
 
-    ``batch`` is None for the null batch and while a re-proposed batch is still being fetched.
+    ``batch`` is None for the null batch and while a re-proposed batch is still being fetched. ``accepted`` are the
+    latest proposals voted for here, one per digest, with their primaries' signatures: somebody may hold a prepared
+    certificate for any of them, and then its batch must be found again.
     """
 
     sequence: Sequence
@@ -49,6 +51,7 @@ class Instance:
     batch: Batch | None = None
     prepares: dict[ReplicaId, Envelope] = field(default_factory=dict)
     commits: dict[ReplicaId, Envelope] = field(default_factory=dict)
+    accepted: dict[Digest, tuple[Proposal, bytes]] = field(default_factory=dict)
     prepared: PreparedCertificate | None = None
     committed: Digest | None = None
 
@@ -63,15 +66,17 @@ class ReplicaState:
     """The agreement state of one replica.
 
     ``executed`` is the header of the last executed block; ``executed_sequence`` may lie above its sequence by null
-    batches. ``stable`` is the latest certificate this replica has executed up to; None means genesis.
+    batches. ``stable`` is the latest certificate this replica has executed up to; None means genesis. ``proven`` is
+    a later one that a new-view quoted: its blocks are still missing here, and nothing at or below it may be voted on.
     """
 
     settings: Settings
     executed: BlockHeader
     executed_sequence: Sequence
     stable: Certificate | None
-    parent_seen_ms: MonotonicMs = MonotonicMs(0)
-    """When the last block was executed here, for the time that a fresh batch may carry."""
+    proven: Certificate | None = None
+    parent_seen_ms: MonotonicMs | None = None
+    """When the last block was executed here or the replica started, for the time that a fresh batch may carry."""
 
     view: View = View(0)
     active: bool = True
@@ -123,8 +128,19 @@ class ReplicaState:
 
     @property
     def stable_sequence(self) -> Sequence:
-        """Return the low watermark."""
+        """Return the sequence of the latest certificate executed up to; what is at or below it is forgotten."""
         return Sequence(0 if self.stable is None else self.stable.header.sequence)
+
+    @property
+    def latest_certificate(self) -> Certificate | None:
+        """Return the highest certificate known, executed here or not."""
+        return self.stable if self.proven is None else self.proven
+
+    @property
+    def low_watermark(self) -> Sequence:
+        """Return the sequence at or below which nothing is voted on: it has been decided."""
+        latest = self.latest_certificate
+        return Sequence(0 if latest is None else latest.header.sequence)
 
     @property
     def stable_height(self) -> Height:

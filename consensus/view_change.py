@@ -20,6 +20,7 @@ from consensus.events import Now, Received
 from consensus.log import clear_view, drop_unnamed_batches
 from consensus.messages import Complaint, ViewChange
 from consensus.state import ReplicaState, sign
+from consensus.window import is_in_window
 from primitives.ids import Epoch, ReplicaId, View
 
 
@@ -89,21 +90,27 @@ def begin_view_change(state: ReplicaState, now: Now, view: View, reason: str) ->
     state.new_view = None
     clear_view(state)
     drop_unnamed_batches(state)
-    prepared = tuple(
-        instance.prepared for _, instance in sorted(state.instances.items()) if instance.prepared is not None
-    )
-    envelope = sign(state, ViewChange(state.epoch, view, state.stable, prepared))
-    state.own_view_change = envelope
-    state.view_changes[state.own] = envelope
     return [
         *timers.stop(state, TimerName.PROGRESS),
         *timers.stop(state, TimerName.VIEW_CHANGE),
         Report(ViewChangeStarted(Epoch(state.epoch), view, reason)),
         Persist(ViewEntered(state.epoch, view, active=False)),
-        Persist(OwnMessage(envelope)),
-        Broadcast(envelope),
+        *say_view_change(state),
         *watch_new_view(state),
     ]
+
+
+def say_view_change(state: ReplicaState) -> list[Effect]:
+    """Sign the view change for the view this replica waits for: its latest certificate, what it prepared above."""
+    prepared = tuple(
+        instance.prepared
+        for sequence, instance in sorted(state.instances.items())
+        if instance.prepared is not None and is_in_window(state, sequence)
+    )
+    envelope = sign(state, ViewChange(state.epoch, state.view, state.latest_certificate, prepared))
+    state.own_view_change = envelope
+    state.view_changes[state.own] = envelope
+    return [Persist(OwnMessage(envelope)), Broadcast(envelope)]
 
 
 def watch_new_view(state: ReplicaState) -> list[Effect]:
@@ -132,9 +139,11 @@ def find_joined_view(state: ReplicaState) -> View:
 
 
 def resend(state: ReplicaState) -> list[Effect]:
-    """Repeat the own view change while its new-view is missing."""
-    if state.active or state.own_view_change is None:
+    """Repeat the own view change while its new-view is missing; say it if a restart came before it was durable."""
+    if state.active:
         return []
+    if state.own_view_change is None or _get_view(state.own_view_change.message) != state.view:
+        return say_view_change(state) + watch_new_view(state)
     return [Broadcast(state.own_view_change)]
 
 

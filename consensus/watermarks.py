@@ -3,7 +3,7 @@
 from consensus.certificates import build_certificate
 from consensus.effects import Certified, Diverged, Effect, Report
 from consensus.log import truncate_log
-from consensus.messages import Certificate, Checkpoint, Envelope
+from consensus.messages import Certificate, Checkpoint, Envelope, NewView
 from consensus.state import ReplicaState
 from primitives.ids import Digest, Height, ReplicaId
 
@@ -20,10 +20,34 @@ def stabilise(state: ReplicaState, certificate: Certificate) -> list[Effect]:
     if height <= state.stable_height:
         return []
     state.stable = certificate
+    if state.proven is not None and state.proven.header.height <= height:
+        state.proven = None
     truncate_log(state)
     state.checkpoints = {h: votes for h, votes in state.checkpoints.items() if h >= height}
     state.signed_headers = {h: digest for h, digest in state.signed_headers.items() if h >= height}
     return [Report(Certified(certificate))]
+
+
+def find_latest_certificate(new_view: NewView) -> Certificate | None:
+    """Return the highest certificate that a new-view's view changes quote: the view begins above it."""
+    quoted = [entry.view_change.stable for entry in new_view.view_changes]
+    known = [certificate for certificate in quoted if certificate is not None]
+    return max(known, key=lambda certificate: certificate.header.sequence, default=None)
+
+
+def take_certificate(state: ReplicaState, certificate: Certificate) -> None:
+    """Keep a checked certificate that is later than every known one; what it decides is not voted on again."""
+    if certificate.header.sequence > state.low_watermark:
+        state.proven = certificate
+
+
+def stabilise_proven(state: ReplicaState) -> list[Effect]:
+    """Make the proven certificate the stable one as soon as its height is executed."""
+    proven = state.proven
+    if proven is None or proven.header.height > state.executed.height:
+        return []
+    state.proven = None
+    return stabilise(state, proven)
 
 
 def find_certified_height(state: ReplicaState) -> Height:

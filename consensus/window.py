@@ -13,7 +13,7 @@ from consensus.messages import (
     Status,
     ViewChange,
 )
-from primitives.ids import ReplicaId, Sequence
+from primitives.ids import ReplicaId, Sequence, View
 
 if TYPE_CHECKING:
     from consensus.state import ReplicaState
@@ -28,7 +28,7 @@ CHECKPOINT_AHEAD = 2 * WINDOW
 
 def is_in_window(state: "ReplicaState", sequence: int) -> bool:
     """Tell whether a sequence lies above the low watermark and not above the high one."""
-    low = state.stable_sequence
+    low = state.low_watermark
     return low < sequence <= low + WINDOW
 
 
@@ -53,22 +53,25 @@ def is_wanted(state: "ReplicaState", envelope: Envelope) -> bool:
             reach = state.executed.height + CHECKPOINT_AHEAD
             return header.epoch == state.epoch and state.stable_height <= header.height <= reach
         case PrePrepare(proposal=proposal):
-            return proposal.epoch == state.epoch and _is_proposal_wanted(state, message)
+            return proposal.epoch == state.epoch and _is_proposal_wanted(state, sender, message)
         case Prepare() | Commit():
             return message.epoch == state.epoch and _is_vote_wanted(state, sender, message)
         case ViewChange():
             return message.epoch == state.epoch and _is_view_change_wanted(state, sender, message)
         case NewView():
             later = message.view > state.view or (message.view == state.view and not state.active)
-            return message.epoch == state.epoch and later
+            leads = sender == state.settings.membership.get_primary(View(message.view))
+            return message.epoch == state.epoch and later and leads
         case Complaint():
             return message.epoch == state.epoch and message.view == state.view and state.active
         case Status():
             return message.epoch == state.epoch
 
 
-def _is_proposal_wanted(state: "ReplicaState", message: PrePrepare) -> bool:
+def _is_proposal_wanted(state: "ReplicaState", sender: ReplicaId, message: PrePrepare) -> bool:
     proposal = message.proposal
+    if sender != state.settings.membership.get_primary(View(proposal.view)):
+        return False
     if proposal.view < state.view or not is_in_window(state, proposal.sequence):
         return False
     if proposal.view > state.view:
