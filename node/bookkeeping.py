@@ -28,13 +28,19 @@ from node.watch import Watch
 from p2p.network import Network
 from primitives.encoding import encode
 from primitives.ids import Digest, MonotonicMs, ReplicaId
-from primitives.limits import BATCH_TRANSACTIONS_MAX
+from primitives.limits import BATCH_BYTES_MAX, BATCH_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX
 from vm.executor import BlockResult
 
 log = structlog.get_logger("gridbft.node")
 
 ARRIVALS_REMEMBERED_MAX = 16_384
 """Own clients' transactions whose way to a certificate is being measured; older ones are not measured."""
+
+
+def _is_full(transactions: tuple[bytes, ...]) -> bool:
+    """Tell whether a batch had no room for one more transaction of the largest size."""
+    room = BATCH_BYTES_MAX - sum(map(len, transactions))
+    return len(transactions) >= BATCH_TRANSACTIONS_MAX or room < TRANSACTION_BYTES_MAX
 
 
 class Bookkeeping:
@@ -78,9 +84,7 @@ class Bookkeeping:
         header = result.header
         consumed = [receipt.transaction_id for receipt in result.receipts if receipt.consumed]
         unconsumed = [receipt.transaction_id for receipt in result.receipts if not receipt.consumed]
-        self._intake.on_block(
-            consumed, unconsumed, full=len(deliver.batch.transactions) >= BATCH_TRANSACTIONS_MAX
-        )
+        self._intake.on_block(consumed, unconsumed, full=_is_full(deliver.batch.transactions))
         self._queries.record_executed(header, self._chain.snapshot(), result.tree)
         self._uncertified[header.height] = deliver.batch.header.transaction_ids
         applied = sum(1 for receipt in result.receipts if receipt.rejection is None)

@@ -83,6 +83,7 @@ class Host:
         self._events: deque[Event] = deque()
         self._received = 0
         self._wakeup = asyncio.Event()
+        self._failure: BaseException | None = None
         self._deliveries: asyncio.Queue[Deliver] = asyncio.Queue(maxsize=1)
         self._timers: dict[TimerName, asyncio.TimerHandle] = {}
 
@@ -97,6 +98,11 @@ class Host:
                 return
             self._received += 1
         self._events.append(event)
+        self._wakeup.set()
+
+    def fail(self, error: BaseException) -> None:
+        """Stop ``run`` with an error from outside its tasks: a bug there must not go unnoticed."""
+        self._failure = error
         self._wakeup.set()
 
     def offer_batch(self) -> None:
@@ -120,6 +126,8 @@ class Host:
                 while True:
                     await self._wakeup.wait()
                     self._wakeup.clear()
+                    if self._failure is not None:
+                        raise self._failure
                     await self._step_waiting()
         finally:
             for handle in self._timers.values():

@@ -80,7 +80,7 @@ class Inbox:
             await asyncio.Event().wait()
 
     def on_message(self, peer: bytes, payload: bytes) -> None:
-        """Take a consensus message; most are authenticated and stepped without leaving this call."""
+        """Take a consensus message; those of one peer become events in the order in which they came."""
         try:
             envelope = decode_envelope(payload)
         except DecodeError as error:
@@ -92,10 +92,7 @@ class Inbox:
             future = self._verifier.verify_envelopes(self._membership, [envelope], peer)
         except QueueFullError:
             return
-        if future.done():
-            self._on_verified(peer, envelope, future)
-        else:
-            future.add_done_callback(lambda done: self._on_verified(peer, envelope, done))
+        future.add_done_callback(lambda done: self._on_verified(peer, envelope, done))
 
     def on_fetch(self, fetch: FetchBatch | FetchBlocks) -> None:
         """Get what the replica misses; the same question is asked once at a time."""
@@ -105,7 +102,11 @@ class Inbox:
             self._spawn(b"blocks", lambda: self._fetch_blocks(fetch))
 
     def _on_verified(self, peer: bytes, envelope: Envelope, done: "asyncio.Future[list[str | None]]") -> None:
-        if done.cancelled() or done.exception() is not None:
+        if done.cancelled():
+            return
+        error = done.exception()
+        if error is not None:
+            self._host.fail(error)
             return
         problem = done.result()[0]
         if problem is not None:

@@ -1,4 +1,4 @@
-"""Transactions on their way in, from clients and from gossip: decode, know, verify once, admit, wait, tell the others."""
+"""Transactions on their way in, from clients and gossip: decode, know, verify once, admit, wait, tell the others."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -166,7 +166,7 @@ class Intake:
     def _take_gossip(
         self, peer: bytes, fresh: list[SealedTransaction], done: "asyncio.Future[list[bool]]"
     ) -> None:
-        if done.cancelled() or done.exception() is not None:
+        if done.cancelled():
             return
         for sealed, valid in zip(fresh, done.result(), strict=True):
             if valid:
