@@ -80,6 +80,8 @@ def check_view_change(membership: Membership, genesis_hash: Digest, view_change:
 
 
 def _check_new_view(membership: Membership, genesis_hash: Digest, new_view: NewView) -> str | None:
+    if len(new_view.view_changes) > len(membership.replicas) or len(new_view.proposals) > WINDOW:
+        return "new-view: more view changes than replicas, or more proposals than a window"
     for entry in new_view.view_changes:
         problem = _check_signed_view_change(membership, genesis_hash, entry)
         if problem is not None:

@@ -3,14 +3,13 @@
 from consensus.effects import (
     Broadcast,
     Effect,
-    Equivocation,
     Persist,
-    Report,
     Send,
     SignedHeader,
 )
 from consensus.events import Executed, Received
-from consensus.messages import Checkpoint
+from consensus.log import may_answer, report_equivocation
+from consensus.messages import Checkpoint, Envelope
 from consensus.state import ReplicaState, sign
 from consensus.watermarks import find_certificate, halt, stabilise
 from primitives.header import BlockHeader
@@ -48,7 +47,8 @@ def sign_checkpoint(state: ReplicaState, header: BlockHeader) -> list[Effect]:
 def on_checkpoint(state: ReplicaState, event: Received, message: Checkpoint) -> list[Effect]:
     """Count a checkpoint: current epoch, not below the latest certificate, its sender's first for the height.
 
-    A repetition at or below the certificate's height says that its sender misses ours: it is answered.
+    A repetition of the latest certificate's header says that its sender misses the certificate: it is given the
+    signatures, whoever they are of, because their own senders may be silent by now.
     """
     header = message.header
     height = Height(header.height)
@@ -61,10 +61,15 @@ def on_checkpoint(state: ReplicaState, event: Received, message: Checkpoint) -> 
         votes[sender] = event.envelope
         return check_certificate_formed(state, height)
     if known.message != message:
-        return [Report(Equivocation(known, event.envelope))]
-    if height <= state.stable_height and state.own in votes:
-        return [Send(sender, votes[state.own])]
-    return []
+        return report_equivocation(state, known, event.envelope)
+    stable = state.stable
+    if stable is None or header != stable.header or not may_answer(state, sender, "certificate", event.now):
+        return []
+    return [
+        Send(sender, Envelope(entry.replica, entry.signature, message))
+        for entry in stable.signatures
+        if entry.replica != sender
+    ]
 
 
 def check_certificate_formed(state: ReplicaState, height: Height) -> list[Effect]:

@@ -24,6 +24,9 @@ FUTURE_VOTES_MAX = 64
 ACCEPTED_KEPT = 4
 """Digests of one sequence whose batches are kept over view changes: each needs a failed view of its own."""
 
+EVIDENCE_MAX = 16
+"""Contradictions of one replica that are reported: one proves it faulty, and it can sign them without end."""
+
 FUTURE_PROPOSALS_MAX = 4
 """Pre-prepares among them: the depth's maximum, because each may hold a whole batch."""
 
@@ -75,7 +78,9 @@ def remember_accepted(instance: Instance, proposal: Proposal, signature: bytes) 
         del instance.accepted[next(iter(instance.accepted))]
 
 
-def record_vote(votes: dict[ReplicaId, Envelope], envelope: Envelope) -> list[Effect] | None:
+def record_vote(
+    state: ReplicaState, votes: dict[ReplicaId, Envelope], envelope: Envelope
+) -> list[Effect] | None:
     """Keep a replica's first vote of a phase; None when it is a repetition, a report when it contradicts the first."""
     sender = ReplicaId(envelope.sender)
     known = votes.get(sender)
@@ -84,7 +89,28 @@ def record_vote(votes: dict[ReplicaId, Envelope], envelope: Envelope) -> list[Ef
         return []
     if get_vote_digest(known) == get_vote_digest(envelope):
         return None
-    return [Report(Equivocation(known, envelope))]
+    return report_equivocation(state, known, envelope)
+
+
+def report_equivocation(state: ReplicaState, first: Envelope, second: Envelope) -> list[Effect]:
+    """Report two messages that exclude each other, the first EVIDENCE_MAX times for each sender."""
+    sender = ReplicaId(first.sender)
+    count = state.reported.get(sender, 0)
+    if count >= EVIDENCE_MAX:
+        return []
+    state.reported[sender] = count + 1
+    return [Report(Equivocation(first, second))]
+
+
+def may_answer(state: ReplicaState, sender: ReplicaId, kind: str, now: Now) -> bool:
+    """Tell whether to give a replica again what it misses: once per re-send period, for answers are large and
+    questions small.
+    """
+    answered = state.answered.get((sender, kind))
+    if answered is not None and now.monotonic_ms - answered < state.settings.resend_ms:
+        return False
+    state.answered[sender, kind] = now.monotonic_ms
+    return True
 
 
 def get_vote_digest(envelope: Envelope) -> bytes:

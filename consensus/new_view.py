@@ -31,21 +31,23 @@ from consensus.watermarks import find_latest_certificate, take_certificate
 from consensus.window import is_in_window
 from primitives.batch import NULL_DIGEST
 from primitives.ids import Digest, Epoch, ReplicaId, Sequence, View
+from primitives.limits import FRAME_BYTES_MAX
 from primitives.signing import SignatureDomain
+
+SIGNATURE_ENTRY_BYTES = 104
+"""A replica's key and signature inside a certificate, with the lengths before them."""
+
+NEW_VIEW_BYTES_MAX = FRAME_BYTES_MAX - 64 * 1024
+"""What the view changes of a new-view may take; the rest is for its proposals and the frame."""
 
 
 def build_if_due(state: ReplicaState, now: Now) -> list[Effect]:
     """As the next primary, send the new-view as soon as a quorum of view changes for it is here."""
     if state.active or not state.is_primary:
         return []
-    view_changes = tuple(
-        SignedViewChange(replica, envelope.signature, envelope.message)
-        for replica, envelope in sorted(state.view_changes.items())
-        if isinstance(envelope.message, ViewChange) and envelope.message.view == state.view
-    )
-    if len(view_changes) < state.settings.membership.quorum:
+    view_changes = select_view_changes(state)
+    if not view_changes:
         return []
-    view_changes = view_changes[: state.settings.membership.quorum]
     proposals = tuple(
         _sign_proposal(state, proposal)
         for proposal in compute_proposals(state.epoch, state.view, view_changes)
@@ -53,6 +55,37 @@ def build_if_due(state: ReplicaState, now: Now) -> list[Effect]:
     envelope = sign(state, NewView(state.epoch, state.view, view_changes, proposals))
     effects: list[Effect] = [Persist(OwnMessage(envelope)), Broadcast(envelope)]
     return effects + enter(state, now, envelope, proposals)
+
+
+def select_view_changes(state: ReplicaState) -> tuple[SignedViewChange, ...]:
+    """Return a quorum of view changes for the view, or nothing while there is none that fits into a frame.
+
+    The smallest are taken when the first do not fit: f faulty ones, however long, cannot stop the view.
+    """
+    quorum = state.settings.membership.quorum
+    found = [
+        SignedViewChange(replica, envelope.signature, envelope.message)
+        for replica, envelope in sorted(state.view_changes.items())
+        if isinstance(envelope.message, ViewChange) and envelope.message.view == state.view
+    ]
+    if len(found) < quorum:
+        return ()
+    sizes = {entry.sender: compute_size(entry) for entry in found}
+    chosen = found[:quorum]
+    if sum(sizes[entry.sender] for entry in chosen) > NEW_VIEW_BYTES_MAX:
+        smallest = sorted(found, key=lambda entry: (sizes[entry.sender], entry.sender))[:quorum]
+        chosen = sorted(smallest, key=lambda entry: entry.sender)
+    if sum(sizes[entry.sender] for entry in chosen) > NEW_VIEW_BYTES_MAX:
+        return ()
+    return tuple(chosen)
+
+
+def compute_size(entry: SignedViewChange) -> int:
+    """Return an upper bound of a view change's encoded bytes, from its counts."""
+    stable = entry.view_change.stable
+    signatures = 0 if stable is None else len(stable.signatures)
+    signatures += sum(len(certificate.prepares) for certificate in entry.view_change.prepared)
+    return 512 + 256 * len(entry.view_change.prepared) + SIGNATURE_ENTRY_BYTES * signatures
 
 
 def on_new_view(state: ReplicaState, event: Received, message: NewView) -> list[Effect]:

@@ -5,7 +5,6 @@ from consensus.effects import (
     Broadcast,
     Deliver,
     Effect,
-    Equivocation,
     OwnMessage,
     Persist,
     PreparedRecord,
@@ -14,7 +13,14 @@ from consensus.effects import (
     WantBatch,
 )
 from consensus.events import BatchFetched, Now, Proposed, Received
-from consensus.log import accept_proposal, buffer_future, record_vote, select_matching, vote_prepare
+from consensus.log import (
+    accept_proposal,
+    buffer_future,
+    record_vote,
+    report_equivocation,
+    select_matching,
+    vote_prepare,
+)
 from consensus.messages import Commit, Envelope, Prepare, PrePrepare, Proposal
 from consensus.state import Instance, ReplicaState, get_instance, sign
 from consensus.window import WINDOW, is_executed, is_in_window
@@ -227,7 +233,7 @@ def _count(state: ReplicaState, event: Received, message: Prepare | Commit) -> l
         return []
     instance = get_instance(state, Sequence(message.sequence), event.now)
     votes = instance.prepares if isinstance(message, Prepare) else instance.commits
-    effects = record_vote(votes, event.envelope)
+    effects = record_vote(state, votes, event.envelope)
     if effects is None:
         return []
     return effects + check_instance(state, instance)
@@ -260,4 +266,4 @@ def _compare_proposals(
     if accepted is None or accepted.digest == message.proposal.digest or instance.batch is None:
         return []
     first = Envelope(state.primary, instance.primary_signature, PrePrepare(accepted, instance.batch.header))
-    return [Report(Equivocation(first, envelope))]
+    return report_equivocation(state, first, envelope)

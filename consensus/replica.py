@@ -19,7 +19,7 @@ from consensus.events import (
     Received,
     TimerFired,
 )
-from consensus.log import take_future
+from consensus.log import may_answer, take_future
 from consensus.messages import (
     Certificate,
     Checkpoint,
@@ -131,9 +131,7 @@ class Replica:
                 return view_change.on_complaint(state, event, message)
             case Status():
                 catch_up.on_status(state, event, message)
-                return self._answer_status(message, ReplicaId(event.envelope.sender)) + (
-                    catch_up.check_behind(state)
-                )
+                return self._answer_status(event, message) + (catch_up.check_behind(state))
             case _:
                 assert_never(message)
 
@@ -181,12 +179,15 @@ class Replica:
         effects += new_view.fetch_missing(state)
         return effects + ordering.release_held(state, now) + catch_up.check_behind(state)
 
-    def _answer_status(self, status: Status, sender: ReplicaId) -> list[Effect]:
+    def _answer_status(self, event: Received, status: Status) -> list[Effect]:
         """Give a replica of an earlier view the proof that this one has begun."""
         state = self._state
         if status.epoch != state.epoch or status.view > state.view or not state.active:
             return []
+        sender = ReplicaId(event.envelope.sender)
         if status.view == state.view or state.new_view is None:
+            return []
+        if not may_answer(state, sender, "new-view", event.now):
             return []
         return [Send(sender, state.new_view)]
 

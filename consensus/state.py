@@ -100,6 +100,10 @@ class ReplicaState:
     fetched: deque[Block] = field(default_factory=deque)
     fetched_certificate: Certificate | None = None
     catch_up_target: Height = Height(0)
+    answered: dict[tuple[ReplicaId, str], MonotonicMs] = field(default_factory=dict)
+    """When a replica was last given what it missed: at most one entry per replica and kind of answer."""
+    reported: dict[ReplicaId, int] = field(default_factory=dict)
+    """Contradictions reported of each replica."""
 
     timers: dict[TimerName, int] = field(default_factory=dict)
     """The generation of each running timer."""

@@ -17,7 +17,7 @@ from consensus.effects import (
     ViewEntered,
 )
 from consensus.events import Now, Received
-from consensus.log import clear_view, drop_unnamed_batches
+from consensus.log import clear_view, drop_unnamed_batches, may_answer
 from consensus.messages import Complaint, ViewChange
 from consensus.state import ReplicaState, sign
 from consensus.window import is_in_window
@@ -50,7 +50,9 @@ def on_view_change(state: ReplicaState, event: Received, message: ViewChange) ->
     if message.epoch != state.epoch:
         return []
     if message.view < state.view or (message.view == state.view and state.active):
-        return [] if state.new_view is None else [Send(sender, state.new_view)]
+        if state.new_view is None or not may_answer(state, sender, "new-view", event.now):
+            return []
+        return [Send(sender, state.new_view)]
     known = state.view_changes.get(sender)
     if known is not None and _get_view(known.message) >= message.view:
         return []
