@@ -1,9 +1,11 @@
 """When the leading node proposes, and what: at once when something waits, else at due times and heartbeats."""
 
+from dataclasses import replace
+
 from consensus.effects import WantBatch
 from consensus.events import Now, Proposed
 from node.mempool import Mempool, get_raw
-from primitives.batch import build_batch
+from primitives.batch import BatchHeader, build_batch
 from primitives.ids import MonotonicMs, ReplicaId
 from primitives.limits import BATCH_BYTES_MAX, BATCH_TRANSACTIONS_MAX
 
@@ -24,10 +26,13 @@ class Batcher:
         """Take the replica's question; a newer one replaces an older one."""
         self._want = want
 
-    def record_block(self, now: Now, next_due_ms: int | None) -> None:
-        """Take note of an executed block."""
+    def record_block(self, now: Now, executed: BatchHeader, next_due_ms: int | None) -> None:
+        """Take note of an executed block: it is no longer on its way while the question stays open."""
         self._last_block_ms = now.monotonic_ms
         self.next_due_ms = next_due_ms
+        if self._want is not None:
+            in_flight = tuple(header for header in self._want.in_flight if header != executed)
+            self._want = replace(self._want, in_flight=in_flight)
 
     def answer(self, now: Now) -> Proposed | None:
         """Return the answer to the open question, or None while there is no reason for a block."""

@@ -197,7 +197,7 @@ class Host:
             deliver = await self._deliveries.get()
             result = await self._applier.apply(deliver)
             now = self.now()
-            self._batcher.record_block(now, result.next_due_ms)
+            self._batcher.record_block(now, deliver.batch.header, result.next_due_ms)
             self._listener.on_block(deliver, result)
             self.put(Executed(now, deliver.sequence, result.header))
             self.offer_batch()

@@ -62,6 +62,7 @@ class ValidatorProcess:
             self.process.kill()
             self.process.wait()
             self._close_pipe()
+            self.process = None
 
     def ask_to_stop(self) -> None:
         """Ask the process to stop gracefully."""

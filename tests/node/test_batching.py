@@ -1,0 +1,42 @@
+"""When a leading node proposes: something waits, or a block is due and nothing is on its way."""
+
+from consensus.effects import WantBatch
+from consensus.events import Now
+from node.batching import Batcher
+from node.mempool import Mempool, MempoolLimits
+from primitives.batch import BatchHeader
+from primitives.ids import Epoch, MonotonicMs, ReplicaId, Sequence, UnixMs, View
+
+HEARTBEAT_MS = 2_000
+ON_ITS_WAY = BatchHeader(b"a" * 32, 1_000, (b"t" * 32,))
+
+
+def at(monotonic_ms: int) -> Now:
+    return Now(MonotonicMs(monotonic_ms), UnixMs(1_000_000 + monotonic_ms))
+
+
+def asked(*in_flight: BatchHeader) -> Batcher:
+    batcher = Batcher(ReplicaId(b"a" * 32), Mempool(MempoolLimits(1_000, 10**6, 100)), HEARTBEAT_MS)
+    assert batcher.answer(at(0)) is None
+    batcher.ask(WantBatch(Epoch(0), View(0), Sequence(2), in_flight))
+    assert batcher.answer(at(0)) is None
+    return batcher
+
+
+def test_an_idle_network_gets_a_heartbeat_after_its_time() -> None:
+    batcher = asked()
+    assert batcher.answer(at(HEARTBEAT_MS - 1)) is None
+    proposed = batcher.answer(at(HEARTBEAT_MS))
+    assert proposed is not None
+    assert proposed.batch.transactions == ()
+
+
+def test_no_heartbeat_is_proposed_while_a_block_is_on_its_way() -> None:
+    assert asked(ON_ITS_WAY).answer(at(5 * HEARTBEAT_MS)) is None
+
+
+def test_an_open_question_forgets_a_block_that_was_executed_meanwhile() -> None:
+    batcher = asked(ON_ITS_WAY)
+    batcher.record_block(at(10), ON_ITS_WAY, None)
+    assert batcher.answer(at(10 + HEARTBEAT_MS - 1)) is None
+    assert batcher.answer(at(10 + HEARTBEAT_MS)) is not None
