@@ -1,18 +1,38 @@
 """The chain in the store: one synced write per block, so that a block is there whole or not at all."""
 
 from collections.abc import Iterator, Mapping
+from typing import TypeVar
+
+import msgspec
 
 from consensus.messages import Certificate
 from node.storage import keys
-from node.storage.store import Store, StoreCorrupt, StoreReader, StoreSnapshot
-from primitives.batch import Batch
-from primitives.encoding import decode_trusted, encode
+from node.storage.store import Store, StoreCorrupt, StoreFailed, StoreReader, StoreSnapshot
+from primitives.batch import build_batch
+from primitives.encoding import Struct, decode_trusted, encode
 from primitives.header import Block, BlockHeader
-from primitives.ids import Height
+from primitives.ids import Height, ReplicaId, UnixMs
+from primitives.limits import FRAME_BYTES_MAX
 from vm.receipt import Receipt
+
+T = TypeVar("T")
+
+FORMAT_VERSION = 1
+"""Of the layout in ``keys`` and the records here; a store of another one is refused instead of misread."""
 
 EVIDENCE_MAX = 1000
 """The newest pairs of contradicting messages are kept: one of them is enough to convict a validator."""
+
+EVIDENCE_BYTES_MAX = 2 * FRAME_BYTES_MAX
+"""Two messages as they travel; EVIDENCE_MAX of the common size, two votes, are 1 MB."""
+
+
+class StoredBatch(Struct, frozen=True):
+    """A block's batch without its transactions' ids, which are hashes of the bytes: a sixth less to write."""
+
+    proposer: bytes
+    time_ms: int
+    transactions: tuple[bytes, ...]
 
 
 class StateView:
@@ -27,16 +47,21 @@ class StateView:
 
     def iterate(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Yield state keys with ``prefix`` and their values in byte order."""
-        for key, value in self._reader.iterate(keys.STATE + prefix):
-            yield key[len(keys.STATE) :], value
+        pairs = self._reader.iterate(keys.STATE + prefix)
+        return ((key[len(keys.STATE) :], value) for key, value in pairs)
 
     def get_bucket(self, index: int) -> bytes:
         """Return a bucket of the state tree, empty when it was never written."""
         return self._reader.get(keys.build_bucket_key(index)) or b""
 
+    def iterate_buckets(self) -> Iterator[tuple[int, bytes]]:
+        """Yield every bucket of the state tree that was ever written, in order."""
+        pairs = self._reader.iterate(keys.BUCKET)
+        return ((int.from_bytes(key[len(keys.BUCKET) :], "big"), value) for key, value in pairs)
+
 
 class StateSnapshot(StateView):
-    """The state as it was at one moment; must be closed."""
+    """The state as it was at one moment; must be closed, or the store keeps what was overwritten since."""
 
     def __init__(self, snapshot: StoreSnapshot) -> None:
         super().__init__(snapshot)
@@ -48,14 +73,29 @@ class StateSnapshot(StateView):
 
 
 class ChainStore(StateView):
-    """Blocks, receipts, certificates, the transaction index and the state of one chain."""
+    """Blocks, receipts, certificates, the transaction index and the state of one chain.
+
+    What is not there is None or empty; any method raises StoreError when the store fails or is damaged. Reads may
+    run in any thread; writes run one at a time.
+    """
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
         self._store = store
 
     def get_genesis(self) -> bytes | None:
-        """Return the genesis' bytes, or None before ``init_genesis``."""
+        """Return the genesis' bytes, or None before ``init_genesis``.
+
+        Raises:
+            StoreFailed: the store was written in another layout.
+
+        """
+        version = self._store.get(keys.FORMAT)
+        if version is not None and version != _FORMAT:
+            raise StoreFailed(
+                f"the store has layout {version.hex()}, this program knows {_FORMAT.hex()}; start the program that"
+                " wrote it, or move data/leveldb away (keep data/journal) to fetch the chain from the peers"
+            )
         return self._store.get(keys.GENESIS)
 
     def init_genesis(
@@ -65,8 +105,16 @@ class ChainStore(StateView):
         state_writes: Mapping[bytes, bytes | None],
         bucket_writes: Mapping[int, bytes],
     ) -> None:
-        """Write height 0."""
+        """Write height 0, in one synced batch.
+
+        Raises:
+            ValueError: there is a chain already: a bug of the caller.
+
+        """
+        if self.get_genesis() is not None:
+            raise ValueError("the store has a genesis already")
         puts: dict[bytes, bytes | None] = {
+            keys.FORMAT: _FORMAT,
             keys.GENESIS: genesis,
             keys.HEIGHT: (0).to_bytes(8, "big"),
             keys.build_number_key(keys.HEADER, 0): encode(header),
@@ -87,13 +135,20 @@ class ChainStore(StateView):
 
         Raises:
             StoreError: nothing was written, and nothing more will be.
+            ValueError: not the next block, or the receipts are not its transactions': a bug of the caller.
 
         """
-        height = block.header.height
+        height, batch = block.header.height, block.batch
+        if height != self.get_height() + 1:
+            raise ValueError(f"block {height} does not follow block {self.get_height()}")
+        if tuple(receipt.transaction_id for receipt in receipts) != batch.header.transaction_ids:
+            raise ValueError(f"the receipts of block {height} are not those of its transactions")
         puts: dict[bytes, bytes | None] = {
             keys.HEIGHT: height.to_bytes(8, "big"),
             keys.build_number_key(keys.HEADER, height): encode(block.header),
-            keys.build_number_key(keys.BATCH, height): encode(block.batch),
+            keys.build_number_key(keys.BATCH, height): encode(
+                StoredBatch(batch.header.proposer, batch.header.time_ms, batch.transactions)
+            ),
             keys.build_number_key(keys.RECEIPTS, height): encode(receipts),
         }
         for place, receipt in enumerate(receipts):
@@ -117,23 +172,21 @@ class ChainStore(StateView):
 
     def get_certificate(self, height: Height) -> Certificate | None:
         """Return the certificate of exactly this height, or None."""
-        data = self._store.get(keys.build_number_key(keys.CERTIFICATE, height))
-        return None if data is None else decode_trusted(data, Certificate)
+        return self._read(keys.CERTIFICATE, height, Certificate)
 
     def get_latest_certificate(self) -> Certificate | None:
-        """Return the highest certificate, or None before the first."""
+        """Return the highest certificate kept, or None before the first; a power cut may take the newest."""
         latest = self._store.get(keys.CERTIFIED)
         return None if latest is None else self.get_certificate(Height(int.from_bytes(latest, "big")))
 
     def get_height(self) -> Height:
-        """Return the height of the last block."""
+        """Return the height of the last block; 0 as well before ``init_genesis``."""
         data = self._store.get(keys.HEIGHT)
         return Height(0 if data is None else int.from_bytes(data, "big"))
 
     def get_header(self, height: Height) -> BlockHeader | None:
         """Return the header of a height, or None above the last."""
-        data = self._store.get(keys.build_number_key(keys.HEADER, height))
-        return None if data is None else decode_trusted(data, BlockHeader)
+        return self._read(keys.HEADER, height, BlockHeader)
 
     def get_latest_header(self) -> BlockHeader:
         """Return the header of the last block.
@@ -150,13 +203,16 @@ class ChainStore(StateView):
     def get_block(self, height: Height) -> Block | None:
         """Return a block, or None for genesis and above the last."""
         header = self.get_header(height)
-        data = self._store.get(keys.build_number_key(keys.BATCH, height))
-        return None if header is None or data is None else Block(header, decode_trusted(data, Batch))
+        stored = self._read(keys.BATCH, height, StoredBatch)
+        if header is None or stored is None:
+            return None
+        return Block(
+            header, build_batch(ReplicaId(stored.proposer), UnixMs(stored.time_ms), stored.transactions)
+        )
 
     def get_receipts(self, height: Height) -> tuple[Receipt, ...]:
         """Return a block's receipts in order; none for genesis and above the last."""
-        data = self._store.get(keys.build_number_key(keys.RECEIPTS, height))
-        return () if data is None else decode_trusted(data, tuple[Receipt, ...])
+        return self._read(keys.RECEIPTS, height, tuple[Receipt, ...]) or ()
 
     def find_transaction(self, transaction_id: bytes) -> tuple[Height, int] | None:
         """Return (height, place in the block) of a transaction, or None."""
@@ -165,23 +221,25 @@ class ChainStore(StateView):
             return None
         return Height(int.from_bytes(data[:8], "big")), int.from_bytes(data[8:12], "big")
 
-    def iterate_buckets(self) -> Iterator[tuple[int, bytes]]:
-        """Yield every bucket of the state tree."""
-        for key, value in self._store.iterate(keys.BUCKET):
-            yield int.from_bytes(key[1:], "big"), value
-
     def snapshot(self) -> StateSnapshot:
         """Return the state as it is now, for reads that must not see later blocks."""
         return StateSnapshot(self._store.snapshot())
 
-    def put_evidence(self, evidence: bytes) -> None:
-        """Keep a pair of contradicting messages; beyond EVIDENCE_MAX the oldest goes."""
-        last = next(iter(self._store.iterate(keys.EVIDENCE, reverse=True)), None)
+    def put_evidence(self, evidence: bytes) -> bool:
+        """Keep a pair of contradicting messages; beyond EVIDENCE_MAX the oldest goes.
+
+        Not synced, so that a faulty validator cannot make this one sync. Returns False, and keeps nothing, when it is
+        longer than EVIDENCE_BYTES_MAX.
+        """
+        if len(evidence) > EVIDENCE_BYTES_MAX:
+            return False
+        last = next(self._store.iterate(keys.EVIDENCE, reverse=True), None)
         number = 0 if last is None else int.from_bytes(last[0][1:], "big") + 1
         puts: dict[bytes, bytes | None] = {keys.build_number_key(keys.EVIDENCE, number): evidence}
         if number >= EVIDENCE_MAX:
             puts[keys.build_number_key(keys.EVIDENCE, number - EVIDENCE_MAX)] = None
-        self._store.write(puts, sync=True)
+        self._store.write(puts, sync=False)
+        return True
 
     def iterate_evidence(self) -> Iterator[bytes]:
         """Yield the evidence, oldest first."""
@@ -192,6 +250,21 @@ class ChainStore(StateView):
         """Return about how many bytes the chain takes on disk."""
         return self._store.estimate_size()
 
+    def _read(self, prefix: bytes, height: int, expected: type[T]) -> T | None:
+        data = self._store.get(keys.build_number_key(prefix, height))
+        if data is None:
+            return None
+        try:
+            return decode_trusted(data, expected)
+        except msgspec.DecodeError as error:
+            raise StoreCorrupt(
+                f"record {prefix.decode()} of height {height} is not readable ({error}); move data/leveldb away, keep"
+                " data/journal, and start: the node fetches the chain from its peers"
+            ) from None
+
+
+_FORMAT = bytes((FORMAT_VERSION,))
+
 
 def _add_state(
     puts: dict[bytes, bytes | None],
@@ -201,4 +274,4 @@ def _add_state(
     for key, value in state_writes.items():
         puts[keys.STATE + key] = value
     for index, content in bucket_writes.items():
-        puts[keys.build_bucket_key(index)] = content
+        puts[keys.build_bucket_key(index)] = content or None  # an empty bucket reads as an absent one

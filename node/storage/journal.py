@@ -1,35 +1,35 @@
 """The journal: one append-only file that holds every promise of a replica until a certificate makes it moot.
 
-The file begins with a magic word, a version and the genesis hash. A record is its length (4 bytes), its copy number (1), a
-checksum (16, BLAKE2b over its offset in the file and all of it) and its content. Records whose loss could make the replica
-contradict itself are written twice in a row, as copies 1 and 2; others once, as copy 0. At opening:
-
-- what follows the last valid record, if nothing valid follows it, is a torn tail: it was never synced, so never spoken
-  of, and is cut;
-- a damaged copy beside a valid one is healed by it;
-- anything else is damage in the middle: refused, with the offset and what to do.
+It is also the sign-state: a vote leaves only after ``sync`` returned. ``journal_frames`` says how the file is laid out
+and what is believed of it after a crash. At opening a torn tail is cut and a damaged copy is replaced by its intact
+twin; anything else is refused, because a validator that forgot a promise may break it.
 """
 
-import fcntl
 import os
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from node.storage.files import FileOperations, SystemFiles
-from primitives.hashing import HashDomain, compute_hash
+from node.storage.journal_frames import (
+    RECORD_BYTES_MAX,
+    SALT_BYTES,
+    VERSION,
+    Damage,
+    FileHeader,
+    build_group,
+    build_header,
+    read_header,
+    scan,
+)
 from primitives.ids import Digest
 
-MAGIC = b"gridbft journal\x01"
-HEADER_BYTES = len(MAGIC) + 32
-LENGTH_BYTES = 4
-COPY_BYTES = 1
-CHECKSUM_BYTES = 16
-PREFIX_BYTES = LENGTH_BYTES + COPY_BYTES + CHECKSUM_BYTES
-ONLY, FIRST, SECOND = 0, 1, 2
-RECORD_BYTES_MAX = 8 * 1024 * 1024
-"""A new-view of 128 validators takes 3 MB; a longer length is damage."""
+JOURNAL_BYTES_MAX = 256 * 1024 * 1024
+"""The host rewrites it at a few MB; a larger one would not fit the memory of a small node at its next start."""
+
+PENDING_RECORDS_MAX = 10_000
+"""One step appends a batch and a few votes for each open sequence; more waits only when nobody syncs."""
 
 
 class JournalError(Exception):
@@ -41,7 +41,11 @@ class JournalLocked(JournalError):  # noqa: N818  # it reads as what happened
 
 
 class JournalCorrupt(JournalError):  # noqa: N818  # it reads as what happened
-    """The journal is damaged in the middle, or of another network."""
+    """The journal is damaged beyond a torn tail."""
+
+
+class JournalOfOtherChain(JournalError):  # noqa: N818  # it reads as what happened
+    """The journal holds promises given on another network."""
 
 
 class JournalFailed(JournalError):  # noqa: N818  # it reads as what happened
@@ -52,14 +56,17 @@ class JournalFailed(JournalError):  # noqa: N818  # it reads as what happened
 def open_journal(
     path: Path, genesis_hash: Digest, files: FileOperations | None = None
 ) -> Iterator["Journal"]:
-    """Give the journal at ``path``, made when it is new, with its records read and its torn tail cut.
+    """Give the journal at ``path``, made when it is new, with its records read, healed and its torn tail cut.
 
     Raises:
-        JournalError: used by another process, damaged, of another network, or the disk refuses.
+        JournalLocked: in use.
+        JournalCorrupt: damaged beyond a torn tail, or of a version that this program does not know.
+        JournalOfOtherChain: bound to another genesis.
+        JournalFailed: the disk refuses.
 
     """
     files = files or SystemFiles()
-    lock = _lock(path.with_suffix(".lock"))
+    lock = _lock(files, path.with_suffix(".lock"))
     try:
         journal = Journal(path, genesis_hash, files)
         try:
@@ -68,207 +75,202 @@ def open_journal(
         finally:
             journal.close()
     finally:
-        os.close(lock)
+        files.close(lock)
 
 
 class Journal:
-    """An open journal: append, then sync. After a failure it refuses everything."""
+    """An open journal: append, then sync. After a failure it refuses everything until it is opened again.
+
+    ``append`` may run in one thread while ``sync`` runs in another; ``rewrite`` runs alone.
+    """
 
     def __init__(self, path: Path, genesis_hash: Digest, files: FileOperations) -> None:
         self.records: list[bytes] = []
+        """What was found at opening, in order; whoever has replayed it may clear it."""
         self.size = 0
+        """Bytes of the file."""
+        self.is_new = False
+        """Whether ``load`` found no file: this replica cannot tell what it has signed before."""
         self._path = path
-        self._genesis_hash = genesis_hash
         self._files = files
+        self._header = FileHeader(VERSION, genesis_hash, b"")
         self._descriptor: int | None = None
-        self._waiting = bytearray()
-        self._failed = False
+        self._next_number = 0
+        self._pending: deque[tuple[bytes, bool]] = deque()
+        self._failure: str | None = "it was not loaded"
 
     def load(self) -> None:
-        """Read what is there; make the file when it is new."""
+        """Read what is there; make the file when it is new.
+
+        Raises:
+            JournalError: as ``open_journal``.
+
+        """
         try:
-            data = self._path.read_bytes() if self._path.exists() else b""
-            if len(data) < HEADER_BYTES and (MAGIC + self._genesis_hash).startswith(data):
-                self._replace(b"")
-                return
-            self._check_header(data)
-            self.records, end = parse_records(data, self._path)
-            self._descriptor = self._files.open(self._path, os.O_WRONLY | os.O_APPEND)
-            if end < len(data):
-                self._files.truncate(self._descriptor, end)
-                self._files.fsync(self._descriptor)
-            self.size = end
+            data = self._files.read(self._path, JOURNAL_BYTES_MAX + 1)
+            if data is None:
+                self.is_new = True
+                self._replace([])
+            else:
+                self._adopt(data)
         except OSError as error:
-            raise JournalFailed(f"{self._path}: {error.strerror}") from None
+            raise self._build_failure(error) from None
+        self._failure = None
 
     def append(self, record: bytes, *, twice: bool) -> None:
-        """Add a record to what the next sync writes."""
-        self._waiting += frame_record(record, self.size + len(self._waiting), twice=twice)
+        """Add a record to what the next sync makes durable; ``twice`` for those whose loss could break a promise.
+
+        Raises:
+            ValueError: the record is too long, or nobody syncs: a bug of the caller.
+
+        """
+        if len(record) > RECORD_BYTES_MAX:
+            raise ValueError(f"a journal record has at most {RECORD_BYTES_MAX} bytes, this one {len(record)}")
+        if len(self._pending) > PENDING_RECORDS_MAX:
+            raise ValueError(f"{PENDING_RECORDS_MAX} journal records wait for a sync")
+        self._pending.append((bytes(record), twice))
 
     def sync(self) -> None:
         """Write what was appended and make it durable.
 
         Raises:
-            JournalFailed: it is not durable, or an earlier failure was not.
+            JournalFailed: it is not durable, now or since an earlier failure; the process must stop.
 
         """
-        if self._failed or self._descriptor is None:
-            raise JournalFailed(f"{self._path}: an earlier write failed; start the node again")
-        data = bytes(self._waiting)
-        self._waiting.clear()
-        if not data:
+        descriptor = self._get_usable()
+        records = []
+        while self._pending:
+            records.append(self._pending.popleft())
+        if not records:
             return
+        group = build_group(self._header, self.size, self._next_number, records)
+        if self.size + len(group) > JOURNAL_BYTES_MAX:
+            self._failure = f"it would grow beyond {JOURNAL_BYTES_MAX} bytes and was never rewritten"
+            raise self._build_refusal()
+        self._failure = "a write was interrupted"
         try:
-            self._write_all(self._descriptor, data)
-            self._files.fsync(self._descriptor)
+            self._write_all(descriptor, group)
+            self._files.fsync(descriptor)
         except OSError as error:
-            self._failed = True
-            raise JournalFailed(
-                f"{self._path}: {error.strerror}; nothing that was not durable was said"
-            ) from None
-        self.size += len(data)
+            # What the medium holds is unknown now, and a second fsync may report success for lost pages.
+            raise self._build_failure(error) from None
+        self._failure = None
+        self.size += len(group)
+        self._next_number += len(records)
 
     def rewrite(self, records: Iterable[tuple[bytes, bool]]) -> None:
         """Replace the file by one with these (record, twice), at once or not at all.
 
         Raises:
-            JournalFailed: the disk refused.
+            JournalFailed: the disk refused; the process must stop.
+            ValueError: appended records were not synced: they would be lost, a bug of the caller.
 
         """
-        if self._failed:
-            raise JournalFailed(f"{self._path}: an earlier write failed; start the node again")
-        body = bytearray()
-        for record, twice in records:
-            body += frame_record(record, HEADER_BYTES + len(body), twice=twice)
+        self._get_usable()
+        if self._pending:
+            raise ValueError("sync the journal before it is rewritten")
+        kept = list(records)
+        self._failure = "a write was interrupted"
         try:
-            self._replace(bytes(body))
+            self._replace(kept)
         except OSError as error:
-            self._failed = True
-            raise JournalFailed(f"{self._path}: {error.strerror}") from None
-        self._waiting.clear()
+            raise self._build_failure(error) from None
+        self._failure = None
 
     def close(self) -> None:
-        """Close the file; what was not synced is gone."""
+        """Close the file; what was not synced is gone, and was never spoken of."""
+        self._failure = self._failure or "it is closed"
+        if self._descriptor is not None:
+            descriptor, self._descriptor = self._descriptor, None
+            self._files.close(descriptor)
+
+    def _adopt(self, data: bytes) -> None:
+        """Take over an existing file: check, then cut, heal or leave it."""
+        if len(data) > JOURNAL_BYTES_MAX:
+            raise JournalCorrupt(f"{self._path}: longer than {JOURNAL_BYTES_MAX} bytes; {_ADVICE}")
+        try:
+            header = read_header(data)
+            if header.version != VERSION:
+                raise JournalCorrupt(
+                    f"{self._path}: written as version {header.version}, this program knows {VERSION};"
+                    " start the program that wrote it"
+                )
+            if header.genesis_hash != self._header.genesis_hash:
+                raise JournalOfOtherChain(
+                    f"{self._path}: belongs to the network with genesis {header.genesis_hash.hex()[:16]};"
+                    " use another home for each network"
+                )
+            found = scan(data, header)
+        except Damage as damage:
+            raise JournalCorrupt(f"{self._path}: {damage}; {_ADVICE}") from None
+        self._header = header
+        if found.is_degraded:
+            self._replace(found.records)
+        else:
+            self._descriptor = self._files.open(self._path, os.O_WRONLY | os.O_APPEND)
+            self.size, self._next_number = len(data), len(found.records)
+            if found.is_torn:
+                self._files.truncate(self._descriptor, found.end)
+                self._files.fsync(self._descriptor)
+                self.size = found.end
+        self.records = [record for record, _ in found.records]
+
+    def _replace(self, records: Sequence[tuple[bytes, bool]]) -> None:
+        """Write a new file beside the old one and let it take its place; a crash leaves one of them whole."""
+        header = FileHeader(VERSION, self._header.genesis_hash, os.urandom(SALT_BYTES))
+        data = build_header(header)
+        if records:
+            data += build_group(header, len(data), 0, records)
+        new = self._path.with_suffix(".new")
+        descriptor = self._files.open(new, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_TRUNC)
+        try:
+            self._write_all(descriptor, data)
+            self._files.fsync(descriptor)
+            self._files.rename(new, self._path)
+            self._files.fsync_directory(self._path.parent)
+        except BaseException:
+            self._files.close(descriptor)
+            raise
         if self._descriptor is not None:
             self._files.close(self._descriptor)
-            self._descriptor = None
-
-    def _replace(self, body: bytes) -> None:
-        new = self._path.with_suffix(".new")
-        descriptor = self._files.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        try:
-            self._write_all(descriptor, MAGIC + self._genesis_hash + body)
-            self._files.fsync(descriptor)
-        finally:
-            self._files.close(descriptor)
-        self._files.rename(new, self._path)
-        self._files.fsync_directory(self._path.parent)
-        self.close()
-        self._descriptor = self._files.open(self._path, os.O_WRONLY | os.O_APPEND)
-        self.size = HEADER_BYTES + len(body)
+        self._descriptor, self._header = descriptor, header
+        self.size, self._next_number = len(data), len(records)
 
     def _write_all(self, descriptor: int, data: bytes) -> None:
         view = memoryview(data)
         while view:
             view = view[self._files.write(descriptor, bytes(view)) :]
 
-    def _check_header(self, data: bytes) -> None:
-        if not data.startswith(MAGIC):
-            raise JournalCorrupt(f"{self._path} is not a journal of this version; restore it from a backup")
-        if data[len(MAGIC) : HEADER_BYTES] != self._genesis_hash:
-            raise JournalCorrupt(
-                f"{self._path} belongs to another network: use another home for each network"
-            )
+    def _get_usable(self) -> int:
+        if self._failure is not None or self._descriptor is None:
+            raise self._build_refusal()
+        return self._descriptor
+
+    def _build_refusal(self) -> JournalFailed:
+        return JournalFailed(f"{self._path}: {self._failure}; start the node again, nothing is lost")
+
+    def _build_failure(self, error: OSError) -> JournalFailed:
+        self._failure = f"a write failed: {error.strerror or error}"
+        return JournalFailed(
+            f"{self._path}: {error.strerror or error}; mend the disk or free space, then start again:"
+            " nothing was said that is not durable"
+        )
 
 
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    """A valid record as it was found."""
-
-    copy: int
-    content: bytes
+_ADVICE = (
+    "this validator must not vote from it. Keep the file for analysis and let the validator rejoin under a new key:"
+    " an older copy, or none, does not know what it has signed"
+)
 
 
-def frame_record(record: bytes, offset: int, *, twice: bool) -> bytes:
-    """Return a record as it stands in the file from ``offset``, in one copy or two."""
-    if not twice:
-        return _frame_copy(record, offset, ONLY)
-    first = _frame_copy(record, offset, FIRST)
-    return first + _frame_copy(record, offset + len(first), SECOND)
-
-
-def parse_records(data: bytes, path: Path) -> tuple[list[bytes], int]:
-    """Return the records of a journal's bytes, copies counted once, and where the valid part ends.
-
-    Raises:
-        JournalCorrupt: damage that is neither a torn tail nor healed by a copy.
-
-    """
-    records: list[bytes] = []
-    position = end = HEADER_BYTES
-    damaged_at: int | None = None
-    last: _Stored | None = None
-    while position < len(data):
-        stored = _read_copy(data, position)
-        if stored is None:
-            damaged_at = position if damaged_at is None else damaged_at
-            position += 1
-            continue
-        if damaged_at is not None and not _is_healed(position - damaged_at, last, stored):
-            raise JournalCorrupt(
-                f"{path} is damaged at byte {damaged_at} and has records after it: this validator must not vote from"
-                " it; restore the file from a backup, or replace the validator's key"
-            )
-        if not (stored.copy == SECOND and last is not None and last.copy == FIRST and damaged_at is None):
-            records.append(stored.content)
-        damaged_at = None
-        last = stored
-        position += PREFIX_BYTES + len(stored.content)
-        end = position
-    return records, end
-
-
-def _is_healed(gap: int, before: _Stored | None, after: _Stored) -> bool:
-    """Tell whether damaged bytes are exactly one lost copy (or a second and a first) of records that are here."""
-    lost_second = 0
-    if before is not None and before.copy == FIRST:
-        lost_second = PREFIX_BYTES + len(before.content)
-    lost_first = PREFIX_BYTES + len(after.content) if after.copy == SECOND else 0
-    return gap > 0 and gap == lost_second + lost_first
-
-
-def _frame_copy(record: bytes, offset: int, copy: int) -> bytes:
-    head = len(record).to_bytes(LENGTH_BYTES, "big") + bytes((copy,))
-    return head + _compute_checksum(offset, head, record) + record
-
-
-def _compute_checksum(offset: int, head: bytes, record: bytes) -> bytes:
-    return compute_hash(HashDomain.JOURNAL, offset.to_bytes(8, "big") + head + record)[:CHECKSUM_BYTES]
-
-
-def _read_copy(data: bytes, position: int) -> _Stored | None:
-    start = position + PREFIX_BYTES
-    if start > len(data):
-        return None
-    head = data[position : position + LENGTH_BYTES + COPY_BYTES]
-    length = int.from_bytes(head[:LENGTH_BYTES], "big")
-    if length > min(RECORD_BYTES_MAX, len(data) - start) or head[-1] > SECOND:
-        return None
-    record = data[start : start + length]
-    checksum = data[position + len(head) : start]
-    return _Stored(head[-1], record) if checksum == _compute_checksum(position, head, record) else None
-
-
-def _lock(path: Path) -> int:
+def _lock(files: FileOperations, path: Path) -> int:
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise JournalFailed(f"{path}: {error.strerror}") from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
+        return files.lock(path)
+    except BlockingIOError:
         raise JournalLocked(
-            f"{path.parent} is used by another process: one home directory serves one node"
+            f"{path.parent}: used by another process; one home directory serves one node"
         ) from None
-    return descriptor
+    except OSError as error:
+        raise JournalFailed(
+            f"{path}: {error.strerror or error}; the node's user must be able to write there"
+        ) from None

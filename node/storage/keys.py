@@ -3,11 +3,12 @@
 ====== =========================== ===========================================================
 prefix key                         value
 ====== =========================== ===========================================================
+``F``  –                           the layout's version, 1 byte
 ``G``  –                           the genesis' canonical bytes
 ``N``  –                           height of the last block, 8 bytes
 ``K``  –                           height of the last certificate, 8 bytes
 ``h``  height (8)                  block header
-``b``  height (8)                  batch: header and the transactions' bytes
+``b``  height (8)                  batch: proposer, time, the transactions' bytes
 ``r``  height (8)                  receipts
 ``c``  height (8)                  certificate
 ``i``  transaction id (32)         height (8), place in the block (4), consumed (1)
@@ -17,6 +18,7 @@ prefix key                         value
 ====== =========================== ===========================================================
 """
 
+FORMAT = b"F"
 GENESIS = b"G"
 HEIGHT = b"N"
 CERTIFIED = b"K"

@@ -11,19 +11,19 @@ class StoreError(Exception):
     """The store cannot go on; one line says why and what to do. Each cause has its own class below."""
 
 
-class StoreLocked(StoreError):
+class StoreLocked(StoreError):  # noqa: N818  # it reads as what happened
     """Another process has the same directory open."""
 
 
-class StoreFull(StoreError):
+class StoreFull(StoreError):  # noqa: N818  # it reads as what happened
     """The disk, the quota or the file size limit is used up; nothing of the refused write was kept."""
 
 
-class StoreCorrupt(StoreError):
+class StoreCorrupt(StoreError):  # noqa: N818  # it reads as what happened
     """What is on disk is not what was written."""
 
 
-class StoreFailed(StoreError):
+class StoreFailed(StoreError):  # noqa: N818  # it reads as what happened
     """The system refused an operation, an earlier write failed, or the store was used after it was closed."""
 
 

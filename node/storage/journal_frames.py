@@ -1,0 +1,214 @@
+"""The bytes of a journal, pure: how records are laid out, and what can be believed of a file after a crash.
+
+A file is blocks of 4,096 bytes. The first block holds the header twice, 512 bytes apart: magic word, version, genesis
+hash, a random salt and a checksum. Then come groups, one for each sync, each beginning a new block: torn writes of one
+sync never touch what an earlier sync made durable, and file systems write whole blocks anyway. A group holds the frames
+of its records in order and then, from the next 512 bytes on, the second copies of those that are written twice.
+
+A frame is a head (magic word, copy, number of the record in the file, number of its group's last record, length, check
+of the head), the record, and a checksum over all of it. Head check and checksum also cover genesis hash, salt and place
+in the file, so that no bytes inside a record (transactions are written by strangers) can pass for a frame.
+
+What is found is judged by the records' numbers. A number missing below a valid one is damage in the middle, refused.
+Numbers missing at the end are a torn tail, which was never synced and so never spoken of; but where a second copy of
+the same group is there, all its records had been written: refused. Damage to one copy of two is healed.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from struct import Struct
+
+from primitives.hashing import HashDomain, compute_hash
+from primitives.ids import DIGEST_BYTES, Digest
+
+BLOCK_BYTES = 4096
+"""What common file systems and flash controllers write as a whole."""
+
+SECTOR_BYTES = 512
+"""The smallest unit a disk loses: two copies never share one."""
+
+RECORD_BYTES_MAX = 8 * 1024 * 1024
+"""A new-view of 128 validators takes 3 MB; a longer length is damage."""
+
+SALT_BYTES = 16
+VERSION = 1
+
+_FILE_MAGIC = b"gridbft journal\n"
+_FRAME_MAGIC = b"\xf7GBJ"
+_HEADER = Struct(f">{len(_FILE_MAGIC)}sH{DIGEST_BYTES}s{SALT_BYTES}s")
+_HEADER_BYTES = _HEADER.size + DIGEST_BYTES
+_HEAD = Struct(">4sBQQI")
+_CHECK_BYTES = 8
+_HEAD_BYTES = _HEAD.size + _CHECK_BYTES
+_CHECKSUM_BYTES = DIGEST_BYTES
+
+ONLY, FIRST, SECOND = 0, 1, 2
+"""Which copy of its record a frame is: of one, or of two."""
+
+
+class Damage(Exception):  # noqa: N818  # it reads as what was found
+    """The file cannot be believed: where, and what is wrong."""
+
+    def __init__(self, offset: int, reason: str) -> None:
+        super().__init__(f"damaged at byte {offset}: {reason}")
+        self.offset = offset
+
+
+@dataclass(frozen=True, slots=True)
+class FileHeader:
+    """What a file is bound to."""
+
+    version: int
+    genesis_hash: Digest
+    salt: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What a file holds: (record, twice) in order, where the last valid frame ends, and what is to be done about it.
+
+    ``is_torn``: bytes that are no frame follow ``end``. ``is_degraded``: a copy, or the header's, is not intact.
+    """
+
+    records: list[tuple[bytes, bool]]
+    end: int
+    is_torn: bool
+    is_degraded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    copy: int
+    number: int
+    last: int
+    record: bytes
+    offset: int
+
+
+def build_header(header: FileHeader) -> bytes:
+    """Return the first block of a file."""
+    fields = _HEADER.pack(_FILE_MAGIC, header.version, header.genesis_hash, header.salt)
+    copy = fields + compute_hash(HashDomain.JOURNAL, fields)
+    return copy.ljust(SECTOR_BYTES, b"\0") + copy.ljust(BLOCK_BYTES - SECTOR_BYTES, b"\0")
+
+
+def read_header(data: bytes) -> FileHeader:
+    """Return the header of a file from either copy.
+
+    Raises:
+        Damage: neither is intact.
+
+    """
+    for offset in (0, SECTOR_BYTES):
+        fields, checksum = data[offset : offset + _HEADER.size], data[offset + _HEADER.size :][:DIGEST_BYTES]
+        if len(checksum) == DIGEST_BYTES and checksum == compute_hash(HashDomain.JOURNAL, fields):
+            magic, version, genesis_hash, salt = _HEADER.unpack(fields)
+            if magic == _FILE_MAGIC:
+                return FileHeader(version, Digest(genesis_hash), salt)
+    raise Damage(0, "no header of a journal")
+
+
+def build_group(
+    header: FileHeader, offset: int, first_number: int, records: Sequence[tuple[bytes, bool]]
+) -> bytes:
+    """Return the bytes of one sync, to be written at ``offset``: (record, twice), numbered from ``first_number``."""
+    group = bytearray(-offset % BLOCK_BYTES)
+    last = first_number + len(records) - 1
+    for number, (record, twice) in enumerate(records, first_number):
+        frame = _Frame(FIRST if twice else ONLY, number, last, record, offset + len(group))
+        group += _build_frame(header, frame)
+    if any(twice for _, twice in records):
+        group += bytes(-(offset + len(group)) % SECTOR_BYTES)
+    for number, (record, twice) in enumerate(records, first_number):
+        if twice:
+            group += _build_frame(header, _Frame(SECOND, number, last, record, offset + len(group)))
+    group += bytes(-(offset + len(group)) % BLOCK_BYTES)
+    return bytes(group)
+
+
+def scan(data: bytes, header: FileHeader) -> Scan:
+    """Return what can be believed of a file whose header was read.
+
+    Raises:
+        Damage: records are missing that are not a torn tail.
+
+    """
+    frames = list(_find_frames(data, header))
+    copies: dict[int, list[_Frame]] = {}
+    for frame in frames:
+        copies.setdefault(frame.number, []).append(frame)
+    for number in range(len(copies)):
+        if number not in copies:
+            before = copies[number - 1][0] if number else None
+            raise Damage(
+                BLOCK_BYTES if before is None else before.offset + _get_frame_bytes(before.record),
+                f"record {number} is lost and later ones are not",
+            )
+    for frame in frames:
+        if frame.copy == SECOND and frame.last >= len(copies):
+            raise Damage(
+                frame.offset, f"record {frame.last} is lost although its group had been written whole"
+            )
+    end = frames[-1].offset + _get_frame_bytes(frames[-1].record) if frames else min(BLOCK_BYTES, len(data))
+    records = [(copies[number][0].record, copies[number][0].copy != ONLY) for number in range(len(copies))]
+    return Scan(
+        records=records,
+        end=end,
+        is_torn=data.count(0, end) < len(data) - end,
+        is_degraded=data[:BLOCK_BYTES] != build_header(header)
+        or not _is_padding_clean(data, frames)
+        or any(len(found) != (1 if found[0].copy == ONLY else 2) for found in copies.values()),
+    )
+
+
+def _find_frames(data: bytes, header: FileHeader) -> Iterator[_Frame]:
+    """Yield the valid frames in the order of the file; whatever is between them is passed over."""
+    position = BLOCK_BYTES
+    while (offset := data.find(_FRAME_MAGIC, position)) >= 0:
+        frame = _read_frame(data, header, offset)
+        if frame is None:
+            position = offset + 1
+        else:
+            position = offset + _get_frame_bytes(frame.record)
+            yield frame
+
+
+def _is_padding_clean(data: bytes, frames: Iterable[_Frame]) -> bool:
+    """Tell whether only zeros are between the frames: anything else was a frame, or will be mistaken for damage."""
+    position = BLOCK_BYTES
+    for frame in frames:
+        if data.count(0, position, frame.offset) < frame.offset - position:
+            return False
+        position = frame.offset + _get_frame_bytes(frame.record)
+    return True
+
+
+def _get_frame_bytes(record: bytes) -> int:
+    return _HEAD_BYTES + len(record) + _CHECKSUM_BYTES
+
+
+def _build_frame(header: FileHeader, frame: _Frame) -> bytes:
+    fields = _HEAD.pack(_FRAME_MAGIC, frame.copy, frame.number, frame.last, len(frame.record))
+    head = fields + _compute_check(header, frame.offset, fields)
+    return head + frame.record + _compute_checksum(header, frame.offset, head, frame.record)
+
+
+def _read_frame(data: bytes, header: FileHeader, offset: int) -> _Frame | None:
+    start = offset + _HEAD_BYTES
+    head = data[offset:start]
+    if len(head) < _HEAD_BYTES or head[_HEAD.size :] != _compute_check(header, offset, head[: _HEAD.size]):
+        return None
+    _, copy, number, last, length = _HEAD.unpack(head[: _HEAD.size])
+    record, checksum = data[start : start + length], data[start + length :][:_CHECKSUM_BYTES]
+    if len(record) < length or checksum != _compute_checksum(header, offset, head, record):
+        return None
+    return _Frame(copy, number, last, record, offset)
+
+
+def _compute_check(header: FileHeader, offset: int, fields: bytes) -> bytes:
+    return _compute_checksum(header, offset, fields, b"")[:_CHECK_BYTES]
+
+
+def _compute_checksum(header: FileHeader, offset: int, head: bytes, record: bytes) -> bytes:
+    place = header.genesis_hash + header.salt + offset.to_bytes(8, "big")
+    return compute_hash(HashDomain.JOURNAL, place + head + record)
