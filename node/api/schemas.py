@@ -73,7 +73,7 @@ class BlockTransaction(msgspec.Struct, frozen=True):
 
 
 class BlockAnswer(msgspec.Struct, frozen=True):
-    """A block: its header, who signed it, and what was in it."""
+    """A block: its header, who signed it, and what was in it; ``certificate`` is its canonical bytes in base64."""
 
     height: int
     sequence: int
@@ -89,6 +89,7 @@ class BlockAnswer(msgspec.Struct, frozen=True):
     protocol_version: int
     certified: bool
     signers: list[str]
+    certificate: bytes | None
     transactions: list[BlockTransaction]
 
 
@@ -218,6 +219,7 @@ def build_block(view: BlockView, signers: list[str], proposer: str | None) -> Bl
         protocol_version=header.protocol_version,
         certified=view.certificate is not None,
         signers=signers,
+        certificate=None if view.certificate is None else encode(view.certificate),
         transactions=[BlockTransaction(each.transaction_id.hex(), each.rejection) for each in view.receipts],
     )
 

@@ -37,7 +37,11 @@ def test_a_block_shows_its_header_its_signers_and_its_transactions() -> None:
                 {"id": good.id.hex(), "rejection": None},
                 {"id": bad.id.hex(), "rejection": "AMOUNT_INVALID"},
             ]
+            certificate = decode(base64.b64decode(latest["certificate"]), Certificate)
+            membership, genesis_hash = rim.community.membership, rim.community.genesis_hash
+            assert check_certificate(membership, genesis_hash, certificate) is None
             assert (await rim.get("/v1/blocks/2"))[1]["certified"] is False
+            assert (await rim.get("/v1/blocks/2"))[1]["certificate"] is None
             assert (await rim.get("/v1/blocks/0"))[1]["signers"] == []
 
     run(scenario())
