@@ -6,10 +6,12 @@ are headers chained by hashes, and a link may lose, delay or reorder what it car
 
 import heapq
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from consensus.authentication import check_envelope
+from consensus.certificates import check_certificate
 from consensus.codec import decode_envelope, decode_record, encode_envelope, encode_record
 from consensus.effects import (
     Broadcast,
@@ -21,6 +23,7 @@ from consensus.effects import (
     FetchBatch,
     FetchBlocks,
     Notice,
+    OwnMessage,
     Persist,
     Report,
     Send,
@@ -49,9 +52,13 @@ from primitives.hashing import EMPTY_DIGEST, HashDomain, compute_hash
 from primitives.header import Block, BlockHeader, Validator, build_genesis_header
 from primitives.ids import Digest, Epoch, Height, MonotonicMs, ReplicaId, UnixMs
 from primitives.signing import SecretKey
+from tests.consensus.checker import Checker, ViolationError
 
 GENESIS = compute_hash(HashDomain.GENESIS, b"a network of tests")
 START_WALL_MS = 1_500_000_000_000
+
+Behaviour = Callable[["Cluster", int, int, Envelope], list[Envelope]]
+"""What a faulty replica sends to a target instead of an envelope."""
 
 
 def build_keys(replicas: int) -> list[SecretKey]:
@@ -118,6 +125,10 @@ class Host:
     wanted: WantBatch | None = None
     alive: bool = True
     generation: int = 0
+    synced: int = 0
+    """Journal records that were durable when something last left."""
+    wall_offset_ms: int = 0
+    monotonic_offset_ms: int = 0
     pending_since: dict[bytes, int] = field(default_factory=dict)
 
     @property
@@ -142,7 +153,13 @@ class Cluster:
         self.pending: dict[bytes, bytes] = {}
         self.request_deadline_ms = 1500
         self.hosts = [Host(Replica(s, build_first_header(), None)) for s in self.settings]
-        self.signed: dict[tuple[bytes, str, int, int], bytes] = {}
+        self.behaviours: dict[int, Behaviour] = {}
+        self.lies: dict[bytes, bytes] = {}
+        self.checker = Checker()
+        self.hits: Counter[str] = Counter()
+        self.trace = compute_hash(HashDomain.STATE_NODE, b"")
+        self.told: Callable[[int, Event, list[Effect]], None] = lambda _index, _event, _effects: None
+        self.authentic: dict[bytes, bool] = {}
         for index in range(replicas):
             self._start(index)
 
@@ -154,7 +171,7 @@ class Cluster:
         self.pending[batch.header.transaction_ids[0]] = raw
         for index, host in enumerate(self.hosts):
             host.pending_since[batch.header.transaction_ids[0]] = self.now_ms
-            self.schedule(1, lambda index=index: self._answer(index))
+            self._answer_soon(index)
 
     def run(self, duration_ms: int) -> None:
         """Let virtual time pass."""
@@ -174,21 +191,35 @@ class Cluster:
             action()
 
     def kill(self, index: int) -> None:
-        """Stop a replica at once; what it sent before is still on its way."""
+        """Stop a replica at once; what it sent before is still on its way, what was not synced may be lost."""
         host = self.hosts[index]
+        del host.journal[self.random.randint(host.synced, len(host.journal)) :]
+        for height in sorted(host.certificates, reverse=True)[: self.random.randint(0, 2)]:
+            del host.certificates[height]
         host.alive = False
         host.generation += 1
         host.timers.clear()
         host.wanted = None
 
     def restart(self, index: int) -> None:
-        """Start a replica again from its journal and blocks."""
+        """Start a replica again from its journal and blocks, with another monotonic clock."""
         old = self.hosts[index]
+        old.monotonic_offset_ms = self.random.randint(0, 10**9)
         records = [decode_record(data) for data in old.journal]
         stable = old.certificates[max(old.certificates)] if old.certificates else None
         old.replica = Replica(self.settings[index], old.header, stable, records)
         old.alive = True
         self._start(index)
+
+    def rewrite_journal(self, index: int) -> None:
+        """Let a host shorten its journal; the certificates it stored beside are not synced and get lost."""
+        host = self.hosts[index]
+        host.journal = [encode_record(record) for record in host.replica.get_journal_records()]
+        host.synced = len(host.journal)
+
+    def is_correct(self, index: int) -> bool:
+        """Tell whether a replica keeps to the protocol."""
+        return index not in self.behaviours
 
     def heights(self) -> list[int]:
         """Return every replica's height."""
@@ -209,16 +240,19 @@ class Cluster:
 
     def check_agreement(self) -> None:
         """I1, I2: one block per height, no gaps, nobody diverged."""
-        longest = max(self.hosts, key=lambda host: len(host.blocks)).blocks
-        for host in self.hosts:
+        correct = [host for index, host in enumerate(self.hosts) if self.is_correct(index)]
+        longest = max(correct, key=lambda host: len(host.blocks)).blocks
+        for host in correct:
             assert [b.header for b in host.blocks] == [b.header for b in longest[: len(host.blocks)]]
             assert not any(isinstance(notice, Diverged) for notice in host.notices)
 
     # what a host does
 
-    def now(self) -> Now:
-        """Return the clocks."""
-        return Now(MonotonicMs(self.now_ms), UnixMs(START_WALL_MS + self.now_ms))
+    def now(self, index: int) -> Now:
+        """Return a host's clocks."""
+        host = self.hosts[index]
+        wall = START_WALL_MS + self.now_ms + host.wall_offset_ms
+        return Now(MonotonicMs(self.now_ms + host.monotonic_offset_ms), UnixMs(wall))
 
     def schedule(self, delay_ms: int, action: Callable[[], None]) -> None:
         """Let something happen later."""
@@ -230,15 +264,35 @@ class Cluster:
         host = self.hosts[index]
         if not host.alive:
             return
-        for effect in host.replica.step(event):
+        effects = host.replica.step(event)
+        kinds = ",".join(type(effect).__name__ for effect in effects)
+        line = f"{self.now_ms} {index} {type(event).__name__} {kinds}"
+        self.trace = compute_hash(HashDomain.STATE_NODE, self.trace + line.encode())
+        self.told(index, event, effects)
+        for effect in effects:
             self._perform(index, host, effect)
 
     def send(self, source: int, target: int, envelope: Envelope) -> None:
-        """Put a message on a link."""
+        """Put a message on a link; a faulty replica's behaviour decides what it becomes."""
+        behaviour = self.behaviours.get(source)
+        own = self.settings[source].key.public
+        if behaviour is None and envelope.sender == own:
+            self.checker.check_said(envelope)
+        for sent in [envelope] if behaviour is None else behaviour(self, source, target, envelope):
+            self.put_on_link(source, target, sent)
+
+    def put_on_link(self, source: int, target: int, envelope: Envelope) -> None:
+        """Carry a message, or lose it."""
         if not self.may_pass(source, target, envelope):
             return
         data = encode_envelope(envelope)
+        self.trace = compute_hash(HashDomain.STATE_NODE, self.trace + data)
         self.schedule(self.delay(), lambda: self.receive(target, data))
+
+    def duplicate(self, target: int, envelope: Envelope) -> None:
+        """Let a message arrive once more, at another time."""
+        data = encode_envelope(envelope)
+        self.schedule(self.delay() * 3, lambda: self.receive(target, data))
 
     def receive(self, target: int, data: bytes) -> None:
         """Let a message arrive as bytes: decode, position, signatures, batch."""
@@ -246,19 +300,26 @@ class Cluster:
         host = self.hosts[target]
         if not host.alive or not host.replica.is_wanted(envelope):
             return
-        membership = self.settings[target].membership
-        if check_envelope(membership, GENESIS, envelope) is not None:
+        if not self._is_authentic(data, envelope):
             return
         batch = None
         if isinstance(envelope.message, PrePrepare):
             header = envelope.message.batch
             batch = Batch(header, tuple(self.pending[name] for name in header.transaction_ids))
-        self.step(target, Received(self.now(), envelope, batch))
+        self.step(target, Received(self.now(target), envelope, batch))
+
+    def _is_authentic(self, data: bytes, envelope: Envelope) -> bool:
+        """Check each message once for all hosts: the answer depends on its bytes alone."""
+        known = self.authentic.get(data)
+        if known is None:
+            problem = check_envelope(self.settings[0].membership, GENESIS, envelope)
+            known = self.authentic[data] = problem is None
+        return known
 
     def _start(self, index: int) -> None:
         self.schedule(
             1,
-            lambda: self.step(index, TimerFired(self.now(), TimerName.RESEND, START_GENERATION)),
+            lambda: self.step(index, TimerFired(self.now(index), TimerName.RESEND, START_GENERATION)),
         )
         self.schedule(
             self.request_deadline_ms, lambda: self._watch_requests(index, self.hosts[index].generation)
@@ -271,30 +332,35 @@ class Cluster:
         done = set(self.executed_ids(index))
         host.pending_since = {k: v for k, v in host.pending_since.items() if k not in done}
         if any(self.now_ms - since >= self.request_deadline_ms for since in host.pending_since.values()):
-            self.step(index, Overdue(self.now()))
+            self.step(index, Overdue(self.now(index)))
         self.schedule(500, lambda: self._watch_requests(index, generation))
 
     def _perform(self, index: int, host: Host, effect: Effect) -> None:
         match effect:
             case Persist(record=record):
                 host.journal.append(encode_record(record))
+                if isinstance(record, OwnMessage):
+                    self.checker.record_promise(record.envelope)
             case Broadcast(envelope=envelope):
+                host.synced = len(host.journal)
                 for target in range(self.size):
                     if target != index:
                         self.send(index, target, envelope)
             case Send(to=to, envelope=envelope):
+                host.synced = len(host.journal)
                 self.send(index, self.names[to], envelope)
             case Deliver():
                 generation = host.generation
                 self.schedule(1, lambda: self._execute(index, effect, generation))
             case StartTimer(name=name, generation=generation, delay_ms=delay_ms):
                 host.timers[name] = generation
-                self.schedule(delay_ms, lambda: self._fire(index, name, generation))
+                life = host.generation
+                self.schedule(delay_ms, lambda: self._fire(index, name, generation, life))
             case StopTimer(name=name):
                 host.timers.pop(name, None)
             case WantBatch():
                 host.wanted = effect
-                self.schedule(1, lambda: self._answer(index))
+                self._answer_soon(index)
             case FetchBatch(digest=digest):
                 self.schedule(self.delay(), lambda: self._fetch_batch(index, digest))
             case FetchBlocks(first=first, peers=peers):
@@ -303,19 +369,35 @@ class Cluster:
                 host.notices.append(notice)
                 if isinstance(notice, Certified):
                     host.certificates[notice.certificate.header.height] = notice.certificate
-                assert not isinstance(notice, Equivocation), "a correct replica contradicted itself"
+                self.hits[type(notice).__name__] += 1
+                self._check_notice(index, notice)
 
-    def _fire(self, index: int, name: str, generation: int) -> None:
-        if self.hosts[index].timers.get(name) == generation:
-            self.step(index, TimerFired(self.now(), name, generation))
+    def _check_notice(self, index: int, notice: Notice) -> None:
+        if not self.is_correct(index):
+            return
+        if isinstance(notice, Equivocation) and self.is_correct(self.names[ReplicaId(notice.first.sender)]):
+            raise ViolationError("a correct replica was seen to contradict itself")
+        if isinstance(notice, Diverged):
+            raise ViolationError(f"I7: replica {index} diverged at height {notice.height}")
+
+    def _fire(self, index: int, name: str, generation: int, life: int) -> None:
+        host = self.hosts[index]
+        if host.generation == life and host.timers.get(name) == generation:
+            self.step(index, TimerFired(self.now(index), name, generation))
 
     def _execute(self, index: int, deliver: Deliver, generation: int) -> None:
         host = self.hosts[index]
         if not host.alive or host.generation != generation:
             return
         header = execute(host.header, deliver)
-        host.blocks.append(Block(header, deliver.batch))
-        self.step(index, Executed(self.now(), deliver.sequence, header))
+        block = Block(header, deliver.batch)
+        if self.is_correct(index):
+            self.checker.check_block(host.header, block)
+        host.blocks.append(block)
+        self.step(index, Executed(self.now(index), deliver.sequence, header))
+
+    def _answer_soon(self, index: int) -> None:
+        self.schedule(1, lambda: self._answer(index))
 
     def _answer(self, index: int) -> None:
         host = self.hosts[index]
@@ -330,14 +412,14 @@ class Cluster:
             return
         host.wanted = None
         own = ReplicaId(self.settings[index].key.public)
-        batch = build_batch(own, self.now().wall_ms, tuple(ready))
-        self.step(index, Proposed(self.now(), want.epoch, want.view, want.sequence, batch))
+        batch = build_batch(own, self.now(index).wall_ms, tuple(ready))
+        self.step(index, Proposed(self.now(index), want.epoch, want.view, want.sequence, batch))
 
     def _fetch_batch(self, index: int, digest: Digest) -> None:
         for other in self.hosts:
             batch = other.replica.get_batch(digest)
             if batch is not None and other.alive:
-                self.step(index, BatchFetched(self.now(), digest, batch))
+                self.step(index, BatchFetched(self.now(index), digest, batch))
                 return
 
     def _fetch_blocks(self, index: int, first: Height, peers: tuple[ReplicaId, ...]) -> None:
@@ -347,5 +429,8 @@ class Cluster:
             if other.alive and known:
                 last = max(known)
                 blocks = tuple(other.blocks[first - 1 : last])
-                self.step(index, BlocksFetched(self.now(), blocks, other.certificates[last]))
+                certificate = other.certificates[last]
+                if check_certificate(self.settings[index].membership, GENESIS, certificate) is not None:
+                    continue
+                self.step(index, BlocksFetched(self.now(index), blocks, certificate))
                 return
