@@ -84,8 +84,8 @@ def decode_transaction(raw: bytes) -> SealedTransaction:
         message = "nonce or valid-until height is out of range"
         raise DecodeError(message)
     if (
-        len(transaction.call.contract) > CONTRACT_NAME_BYTES_MAX
-        or len(transaction.call.method) > CONTRACT_NAME_BYTES_MAX
+        len(transaction.call.contract.encode()) > CONTRACT_NAME_BYTES_MAX
+        or len(transaction.call.method.encode()) > CONTRACT_NAME_BYTES_MAX
     ):
         message = "contract or method name is too long"
         raise DecodeError(message)
