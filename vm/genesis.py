@@ -1,7 +1,7 @@
 """Genesis: everything a network agrees on before its first block, as one canonical record."""
 
 from primitives.encoding import DecodeError, Struct, decode, encode
-from primitives.hashing import HashDomain, compute_hash
+from primitives.hashing import HashDomain, compute_account_id, compute_hash
 from primitives.header import Validator
 from primitives.ids import ACCOUNT_BYTES, Digest
 from primitives.limits import NAME_BYTES_MAX, VALIDATORS_MAX, VALIDATORS_MIN
@@ -10,6 +10,11 @@ from primitives.signing import is_public_key_sound
 GENESIS_VERSION = 1
 SLOT_SECONDS_ALLOWED = (900, 3600)
 CURRENCY_BYTES_MAX = 8
+
+SYSTEM_ACCOUNTS = {
+    name: compute_account_id(f"gridbft/system/{name}".encode()) for name in ("grid", "issuance", "rounding")
+}
+"""Accounts of the ledger itself, by name: nobody can open one of these ids or bear one of these names."""
 
 
 class EnergyParameters(Struct, frozen=True):
@@ -110,7 +115,9 @@ def _find_identity_problem(genesis: Genesis) -> str | None:
         return (
             f"network name {genesis.name!r}: 1 to {NAME_BYTES_MAX} letters, digits, dots, dashes, underscores"
         )
-    if not 0 < len(genesis.currency) <= CURRENCY_BYTES_MAX or not genesis.currency.isalpha():
+    if not 0 < len(genesis.currency) <= CURRENCY_BYTES_MAX or not (
+        genesis.currency.isascii() and genesis.currency.isalpha()
+    ):
         return f"currency {genesis.currency!r}: 1 to {CURRENCY_BYTES_MAX} letters"
     if genesis.time_ms < 0:
         return "genesis time is before 1970"
@@ -145,6 +152,8 @@ def _find_account_problem(genesis: Genesis) -> str | None:
     for account in accounts:
         if len(account.account) != ACCOUNT_BYTES or not is_name_sound(account.name):
             return f"account {account.name!r} has no sound id or name"
+        if account.account in SYSTEM_ACCOUNTS.values() or account.name in SYSTEM_ACCOUNTS:
+            return f"account {account.name} has the id or name of an account of the ledger itself"
         if account.role not in {"utility", "validator", "prosumer", "auditor"}:
             return f"account {account.name} has the unknown role {account.role!r}"
         if not is_public_key_sound(account.public_key):

@@ -15,10 +15,10 @@ grants stands negative on the issuance account. Settlement money of members may 
 from enum import IntEnum
 
 from primitives.encoding import Struct
-from primitives.hashing import compute_account_id
 from primitives.ids import AccountId
 from vm.contract import BlockContext, CallContext, Contract, LedgerContext
 from vm.contracts.permissions import get_account, has_role
+from vm.genesis import SYSTEM_ACCOUNTS
 from vm.receipt import Rejection
 from vm.state import Overlay, StateReader, read_record
 
@@ -30,7 +30,7 @@ AMOUNT_MAX = 2**56
 """72 million currency units in nano; far above any bill."""
 
 BALANCE_MAX = 2**62
-"""Balances stay 64-bit integers."""
+"""Balances stay 64-bit integers: no more than this is issued, and settlement has room beyond it."""
 
 PENDING_SECONDS_MAX = 31 * 86400
 """A reservation ends by itself within a month."""
@@ -41,13 +41,13 @@ EXPIRIES_PER_BLOCK_MAX = 100
 PENDING_PER_ACCOUNT_MAX = 64
 """One account cannot fill the state with reservations."""
 
-GRID = compute_account_id(b"gridbft/system/grid")
+GRID = SYSTEM_ACCOUNTS["grid"]
 """The grid: counterparty of what the community cannot share."""
 
-ISSUANCE = compute_account_id(b"gridbft/system/issuance")
+ISSUANCE = SYSTEM_ACCOUNTS["issuance"]
 """Where granted money comes from; its balance is minus all that was granted."""
 
-ROUNDING = compute_account_id(b"gridbft/system/rounding")
+ROUNDING = SYSTEM_ACCOUNTS["rounding"]
 """Where remainders of divisions go."""
 
 
@@ -147,7 +147,7 @@ def check(context: CallContext, call: Struct) -> Rejection | None:
         case Grant():
             if not has_role(context.state, context.sender, "utility"):
                 return Rejection.NOT_ALLOWED
-            return _check_target(context.state, call.to, call.asset, call.amount)
+            return _check_grant(context.state, call)
         case Hold():
             return _check_hold(context, call)
         case Post():
@@ -211,6 +211,14 @@ def _check_target(state: Overlay, to: bytes, asset: int, amount: int) -> Rejecti
     if get_balance(state, to, Asset(asset)).amount + amount > BALANCE_MAX:
         return Rejection.BALANCE_OVERFLOW
     return None
+
+
+def _check_grant(state: Overlay, call: Grant) -> Rejection | None:
+    rejection = _check_target(state, call.to, call.asset, call.amount)
+    if rejection is not None:
+        return rejection
+    issued = -get_balance(state, ISSUANCE, Asset(call.asset)).amount
+    return Rejection.BALANCE_OVERFLOW if issued + call.amount > BALANCE_MAX else None
 
 
 def _check_payment(context: CallContext, to: bytes, asset: int, amount: int) -> Rejection | None:

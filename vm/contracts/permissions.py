@@ -14,7 +14,7 @@ from primitives.encoding import Struct
 from primitives.ids import ACCOUNT_BYTES, AccountId
 from primitives.signing import is_public_key_sound
 from vm.contract import CallContext, Contract
-from vm.genesis import GenesisAccount, is_name_sound
+from vm.genesis import SYSTEM_ACCOUNTS, GenesisAccount, is_name_sound
 from vm.receipt import Rejection
 from vm.state import Overlay, StateReader, read_record
 
@@ -117,11 +117,11 @@ def check_new_account(
         return Rejection.ARGUMENTS_INVALID
     if not is_public_key_sound(public_key):
         return Rejection.KEY_UNSOUND
-    if get_account(state, account) is not None:
+    if account in SYSTEM_ACCOUNTS.values() or get_account(state, account) is not None:
         return Rejection.ACCOUNT_EXISTS
     if state.read(KEY_PREFIX + public_key, Owner) is not None:
         return Rejection.KEY_IN_USE
-    if state.read(NAME_PREFIX + name.encode(), Owner) is not None:
+    if name in SYSTEM_ACCOUNTS or state.read(NAME_PREFIX + name.encode(), Owner) is not None:
         return Rejection.NAME_TAKEN
     return None
 

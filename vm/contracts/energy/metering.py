@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from primitives.ids import ACCOUNT_BYTES
 from vm.contract import CallContext
-from vm.contracts import permissions
+from vm.contracts import ledger, permissions
 from vm.contracts.energy.calls import (
     METER_STATUS_CODES,
     STATUS_GOOD,
@@ -18,7 +18,6 @@ from vm.contracts.energy.records import (
     PROGRESS_KEY,
     Flag,
     LatestReading,
-    Line,
     Meter,
     Progress,
     Reading,
@@ -26,7 +25,6 @@ from vm.contracts.energy.records import (
     Tariff,
     get_history_key,
     get_latest_key,
-    get_line_key,
     get_meter_key,
     get_reading_key,
     get_slot_key,
@@ -36,8 +34,10 @@ from vm.contracts.energy.settlement import (
     adjust_line,
     advance_progress,
     build_open_slot,
+    count_silent_meters,
     get_progress,
     get_slot,
+    is_settled,
     settle_slot,
 )
 from vm.genesis import is_price_pair_sound
@@ -50,7 +50,13 @@ RATING_W_MAX = 1_000_000
 """One megawatt: beyond any connection in a community."""
 
 REGISTER_WH_MAX = 2**48
-"""More than any meter counts in its life; products with prices stay inside 64 bits by the rating's limit."""
+"""More than any meter counts in its life."""
+
+INCREASE_WH_MAX = 2**32
+"""What one line books at most: times PRICE_MAX it fits 64 bits. A megawatt reaches it after a silence of 178 days."""
+
+SETTLEMENT_MAX = ledger.BALANCE_MAX // 2
+"""Readings are refused while a settlement balance is beyond this: what waits for settlement then still fits 64 bits."""
 
 VERSIONS_MAX = 16
 """Corrections of one reading: enough for every real dispute, few enough to bound the state."""
@@ -72,7 +78,9 @@ class Neighbour:
 
 
 def check_register_meter(context: CallContext, call: RegisterMeter) -> Rejection | None:
-    """The utility, sound numbers, an aligned opening that no slot has passed, a free account, room for a meter."""
+    """The utility, sound numbers, an aligned opening, no reading yet of a slot from there on, room for a meter, a free
+    account.
+    """
     state = context.state
     if not permissions.has_role(state, context.sender, "utility"):
         return Rejection.NOT_ALLOWED
@@ -85,12 +93,11 @@ def check_register_meter(context: CallContext, call: RegisterMeter) -> Rejection
     energy = context.ledger.genesis.energy
     if call.opening_s < 0 or call.opening_s % energy.slot_s:
         return Rejection.SLOT_MISALIGNED
+    if call.opening_s * 1000 < context.time_ms - energy.correction_s * 1000:
+        return Rejection.SLOT_STARTED
+    if _is_any_slot_touched(context, call.opening_s):
+        return Rejection.SLOT_STARTED
     progress = get_progress(state)
-    earliest = context.time_ms - energy.correction_s * 1000
-    if call.opening_s * 1000 < earliest or (progress is not None and call.opening_s < progress.next_slot_s):
-        return Rejection.SLOT_STARTED
-    if state.read(get_slot_key(call.opening_s), Slot) is not None:
-        return Rejection.SLOT_STARTED
     if progress is not None and progress.meters >= METERS_MAX:
         return Rejection.METER_LIMIT
     if state.read(get_meter_key(call.account), Meter) is not None:
@@ -116,10 +123,11 @@ def register_meter(context: CallContext, call: RegisterMeter) -> None:
     opening = LatestReading(call.opening_s, call.opening_import_wh, call.opening_export_wh, 0)
     state.write(get_latest_key(call.account), opening)
     progress = get_progress(state)
-    if progress is None or progress.meters == 0:
+    if progress is None:
         state.write(PROGRESS_KEY, Progress(1, call.opening_s))
     else:
-        state.write(PROGRESS_KEY, Progress(progress.meters + 1, progress.next_slot_s))
+        next_slot_s = min(progress.next_slot_s, call.opening_s)
+        state.write(PROGRESS_KEY, Progress(progress.meters + 1, next_slot_s))
 
 
 def check_set_tariff(context: CallContext, call: SetTariff) -> Rejection | None:
@@ -167,7 +175,7 @@ def check_submit_reading(context: CallContext, call: SubmitReading) -> Rejection
         return rejection
     if call.pagination <= before.pagination or (after is not None and call.pagination >= after.pagination):
         return Rejection.PAGINATION_REUSED
-    return None
+    return _check_money(context, meter)
 
 
 def submit_reading(context: CallContext, call: SubmitReading) -> None:
@@ -181,7 +189,7 @@ def submit_reading(context: CallContext, call: SubmitReading) -> None:
     flags = 0 if call.status == STATUS_GOOD else int(Flag.STATUS_NOT_GOOD)
     flags |= int(Flag.GAP) if before.time_s < slot_s else 0
     flags |= int(Flag.PAGINATION_GAP) if call.pagination != before.pagination + 1 else 0
-    is_late = get_slot(context, slot_s).settled
+    is_late = is_settled(context, slot_s)
     flags |= int(Flag.LATE) if is_late else 0
     reading = Reading(
         time_s=call.time_s,
@@ -202,9 +210,10 @@ def submit_reading(context: CallContext, call: SubmitReading) -> None:
         latest = LatestReading(call.time_s, call.import_wh, call.export_wh, call.pagination)
         context.state.write(get_latest_key(context.sender), latest)
     else:
-        _shift_following(context, context.sender, after.time_s, call.time_s, reading)
+        _shift_following(context, context.sender, after.time_s, reading)
     if is_late:
-        _add_to_settled(context, context.sender, slot_s, reading)
+        changes = (reading.delta_import_wh, reading.delta_export_wh)
+        adjust_line(context, context.sender, slot_s, changes, reading.flags)
     else:
         _count_reading(context, slot_s)
 
@@ -230,8 +239,10 @@ def check_correct_reading(context: CallContext, call: CorrectReading) -> Rejecti
     if current.version >= VERSIONS_MAX:
         return Rejection.CORRECTION_LIMIT
     before = _get_registers(context, call.meter, meter, current.previous_s)
-    after = _find_following(context, call.meter, call.time_s)
-    return _check_registers(meter, call.time_s, (call.import_wh, call.export_wh), before, after)
+    following = _find_following(context, call.meter, call.time_s)
+    after = None if following is None else _get_neighbour(following)
+    rejection = _check_registers(meter, call.time_s, (call.import_wh, call.export_wh), before, after)
+    return rejection or _check_money(context, meter)
 
 
 def correct_reading(context: CallContext, call: CorrectReading) -> None:
@@ -261,36 +272,44 @@ def correct_reading(context: CallContext, call: CorrectReading) -> None:
     state.write(get_history_key(call.meter, call.time_s, current.version), current)
     state.write(get_reading_key(call.meter, call.time_s), corrected)
     slot_s = call.time_s - context.ledger.genesis.energy.slot_s
-    if get_slot(context, slot_s).settled:
-        adjust_line(context, call.meter, slot_s, change_import, change_export, int(Flag.CORRECTED))
+    if is_settled(context, slot_s):
+        adjust_line(context, call.meter, slot_s, (change_import, change_export), corrected.flags)
     after = _find_following(context, call.meter, call.time_s)
     if after is None:
         latest = LatestReading(call.time_s, call.import_wh, call.export_wh, current.pagination)
         state.write(get_latest_key(call.meter), latest)
     else:
-        _shift_following(context, call.meter, after.time_s, call.time_s, corrected)
+        _shift_following(context, call.meter, after.time_s, corrected)
 
 
 def find_neighbours(
     context: CallContext, account: bytes, time_s: int
 ) -> tuple[Neighbour | None, Neighbour | None]:
-    """Return the registers next before and next after an instant; (None, None) when a reading stands at it.
-
-    Walks back from the newest reading; inside the correction window that is at most one step per slot.
-    """
+    """Return the registers next before and next after an aligned instant; (None, None) when a reading stands at it."""
     latest = context.state.read(get_latest_key(account), LatestReading)
     meter = context.state.read(get_meter_key(account), Meter)
     if latest is None or meter is None:
         return None, None
-    here = Neighbour(latest.time_s, latest.import_wh, latest.export_wh, latest.pagination)
-    after: Neighbour | None = None
-    while here.time_s > time_s:
-        reading = context.state.read(get_reading_key(account, here.time_s), Reading)
-        if reading is None:
-            return None, None
-        after = here
-        here = _get_registers(context, account, meter, reading.previous_s)
-    return (None, None) if here.time_s == time_s else (here, after)
+    if context.state.read(get_reading_key(account, time_s), Reading) is not None:
+        return None, None
+    following = _find_following(context, account, time_s)
+    if following is None:
+        return Neighbour(latest.time_s, latest.import_wh, latest.export_wh, latest.pagination), None
+    before = _get_registers(context, account, meter, following.previous_s)
+    return before, _get_neighbour(following)
+
+
+def _is_any_slot_touched(context: CallContext, first_slot_s: int) -> bool:
+    """Tell whether a reading or the grace has opened a slot from ``first_slot_s`` on: such a slot knows its meters.
+
+    A reading is at most ``future_s`` ahead and an opening at most ``correction_s`` back, so the walk is bounded.
+    """
+    energy = context.ledger.genesis.energy
+    end_s = context.time_ms // 1000 + energy.future_s
+    return any(
+        context.state.read(get_slot_key(slot_s), Slot) is not None
+        for slot_s in range(first_slot_s, end_s + 1, energy.slot_s)
+    )
 
 
 def _check_instant(context: CallContext, meter: Meter, time_s: int) -> Rejection | None:
@@ -310,15 +329,27 @@ def _check_registers(
     meter: Meter, time_s: int, registers: tuple[int, int], before: Neighbour, after: Neighbour | None
 ) -> Rejection | None:
     now = Neighbour(time_s, registers[0], registers[1], 0)
+    if max(registers) > REGISTER_WH_MAX:
+        return Rejection.READING_ABOVE_LIMIT
     for earlier, later in ((before, now), (now, after)):
         if later is None:
             continue
         if later.import_wh < earlier.import_wh or later.export_wh < earlier.export_wh:
             return Rejection.READING_NOT_INCREASING
-    limit = meter.rating_w * (time_s - before.time_s)
-    increases = (registers[0] - before.import_wh, registers[1] - before.export_wh)
-    if max(registers) > REGISTER_WH_MAX or max(increases) * 3600 > limit:
-        return Rejection.READING_ABOVE_LIMIT
+        increase = max(later.import_wh - earlier.import_wh, later.export_wh - earlier.export_wh)
+        if increase * 3600 > meter.rating_w * (later.time_s - earlier.time_s):
+            return Rejection.READING_ABOVE_LIMIT
+        if increase > INCREASE_WH_MAX:
+            return Rejection.GAP_TOO_LONG
+    return None
+
+
+def _check_money(context: CallContext, meter: Meter) -> Rejection | None:
+    """What a reading costs must still fit the balances when its slot settles: settlement cannot refuse."""
+    for account in (meter.owner, ledger.GRID):
+        balance = ledger.get_balance(context.state, account, ledger.Asset.SETTLEMENT)
+        if abs(balance.amount) > SETTLEMENT_MAX:
+            return Rejection.BALANCE_OVERFLOW
     return None
 
 
@@ -329,45 +360,51 @@ def _get_registers(context: CallContext, account: bytes, meter: Meter, time_s: i
     return Neighbour(time_s, reading.import_wh, reading.export_wh, reading.pagination)
 
 
-def _find_following(context: CallContext, account: bytes, time_s: int) -> Neighbour | None:
-    """Return the reading next after the one at ``time_s``."""
+def _get_neighbour(reading: Reading) -> Neighbour:
+    return Neighbour(reading.time_s, reading.import_wh, reading.export_wh, reading.pagination)
+
+
+def _find_following(context: CallContext, account: bytes, time_s: int) -> Reading | None:
+    """Return the reading next after an aligned instant, looking slot by slot: as many steps as the gap is long.
+
+    Callers have checked that the instant lies inside the correction window, which bounds the gap.
+    """
     latest = context.state.read(get_latest_key(account), LatestReading)
-    at_s = time_s if latest is None else latest.time_s
-    following: Neighbour | None = None
-    while at_s > time_s:
+    end_s = time_s if latest is None else latest.time_s
+    slot_seconds = context.ledger.genesis.energy.slot_s
+    for at_s in range(time_s + slot_seconds, end_s + 1, slot_seconds):
         reading = context.state.read(get_reading_key(account, at_s), Reading)
-        if reading is None:
-            break
-        following = Neighbour(at_s, reading.import_wh, reading.export_wh, reading.pagination)
-        at_s = reading.previous_s
-    return following
+        if reading is not None:
+            return reading
+    return None
 
 
-def _shift_following(
-    context: CallContext, account: bytes, following_s: int, previous_s: int, previous: Reading
-) -> None:
+def _shift_following(context: CallContext, account: bytes, following_s: int, previous: Reading) -> None:
     """Recompute the difference of the reading after a new or corrected one, and adjust its line if it is settled."""
     state = context.state
     following = state.read(get_reading_key(account, following_s), Reading)
     if following is None:
-        return
-    delta_import, delta_export = (
-        following.import_wh - previous.import_wh,
-        following.export_wh - previous.export_wh,
-    )
+        message = "a reading that was just found is gone"
+        raise AssertionError(message)
     slot_seconds = context.ledger.genesis.energy.slot_s
-    is_split = previous_s != following.previous_s
-    flags = following.flags | (int(Flag.SPLIT) if is_split else 0)
-    if previous_s >= following_s - slot_seconds:
-        flags &= ~int(Flag.GAP)
-    change = (delta_import - following.delta_import_wh, delta_export - following.delta_export_wh)
+    slot_s = following_s - slot_seconds
+    is_line_settled = is_settled(context, slot_s)
+    flags = following.flags & ~int(Flag.GAP | Flag.PAGINATION_GAP)
+    flags |= int(Flag.GAP) if previous.time_s < slot_s else 0
+    flags |= int(Flag.PAGINATION_GAP) if following.pagination != previous.pagination + 1 else 0
+    if previous.time_s == following.previous_s:
+        flags |= int(Flag.CORRECTED)
+    elif is_line_settled:
+        flags |= int(Flag.SPLIT)
+    delta_import = following.import_wh - previous.import_wh
+    delta_export = following.export_wh - previous.export_wh
     shifted = Reading(
         time_s=following.time_s,
         import_wh=following.import_wh,
         export_wh=following.export_wh,
         status=following.status,
         pagination=following.pagination,
-        previous_s=previous_s,
+        previous_s=previous.time_s,
         delta_import_wh=delta_import,
         delta_export_wh=delta_export,
         flags=flags,
@@ -376,23 +413,21 @@ def _shift_following(
         transaction_id=following.transaction_id,
     )
     state.write(get_reading_key(account, following_s), shifted)
-    slot_s = following_s - slot_seconds
-    if get_slot(context, slot_s).settled:
-        adjust_line(context, account, slot_s, change[0], change[1], flags & int(Flag.SPLIT))
-
-
-def _add_to_settled(context: CallContext, account: bytes, slot_s: int, reading: Reading) -> None:
-    if context.state.read(get_line_key(account, slot_s), Line) is None:
-        message = "a settled slot has no line of a registered meter"
-        raise AssertionError(message)
-    adjust_line(context, account, slot_s, reading.delta_import_wh, reading.delta_export_wh, reading.flags)
+    if is_line_settled:
+        changes = (delta_import - following.delta_import_wh, delta_export - following.delta_export_wh)
+        adjust_line(context, account, slot_s, changes, flags)
 
 
 def _count_reading(context: CallContext, slot_s: int) -> None:
-    """Count a reading of an open slot, and settle the slot in this very block when all that are expected are in."""
+    """Count a reading of an open slot, and settle the slot in this very block when all that are expected are in.
+
+    A meter reinstated since the slot was opened was not expected then; it is now, and nobody's place is taken by it.
+    """
     slot = get_slot(context, slot_s)
-    counted = build_open_slot(slot.expected, slot.received + 1)
-    context.state.write(get_slot_key(slot_s), counted)
-    if counted.received >= counted.expected:
+    received = slot.received + 1
+    silent = 0 if received < slot.expected else count_silent_meters(context, slot_s)
+    expected = received + silent if received >= slot.expected else slot.expected
+    context.state.write(get_slot_key(slot_s), build_open_slot(expected, received))
+    if received >= expected:
         settle_slot(context, slot_s)
         advance_progress(context)

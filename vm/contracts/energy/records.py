@@ -31,7 +31,7 @@ PROGRESS_KEY = b"ec"
 
 
 class Flag(IntFlag):
-    """Quality of a reading and of the line that it settles."""
+    """Quality of a reading and of the line that it settles: a line's flags are its reading's, or MISSING alone."""
 
     GAP = 1
     """The line books energy of earlier slots too: a reading in between never came."""
@@ -40,7 +40,7 @@ class Flag(IntFlag):
     LATE = 4
     """The reading came after its slot had settled; adjusted at grid price."""
     CORRECTED = 8
-    """A reading was superseded."""
+    """A reading was superseded: this line's own, or the one before it."""
     STATUS_NOT_GOOD = 16
     """The meter itself reported a status other than good."""
     PAGINATION_GAP = 32

@@ -42,6 +42,23 @@ def get_slot(context: Context, slot_s: int) -> Slot:
     return slot or _open_slot(context.state, slot_s)
 
 
+def is_settled(context: Context, slot_s: int) -> bool:
+    """Tell whether a slot has settled."""
+    slot = context.state.read(get_slot_key(slot_s), Slot)
+    return slot is not None and slot.settled
+
+
+def count_silent_meters(context: Context, slot_s: int) -> int:
+    """Return how many meters that may send, now, have no reading of a slot yet."""
+    end_s = slot_s + context.ledger.genesis.energy.slot_s
+    return sum(
+        1
+        for account, _ in iterate_meters(context.state, slot_s)
+        if context.state.read(get_reading_key(account, end_s), Reading) is None
+        and not _is_suspended(context.state, account)
+    )
+
+
 def iterate_meters(state: Overlay, slot_s: int) -> list[tuple[bytes, Meter]]:
     """Return (account, meter) of the meters opened at or before a slot, sorted by the home's name."""
     meters = [
@@ -107,9 +124,10 @@ def settle_slot(context: Context, slot_s: int) -> int:
 
 
 def adjust_line(
-    context: Context, account: bytes, slot_s: int, import_wh: int, export_wh: int, set_flags: int
+    context: Context, account: bytes, slot_s: int, changes_wh: tuple[int, int], flags: int
 ) -> None:
-    """Move a settled line to another metered energy, at grid price; ``import_wh`` and ``export_wh`` are changes.
+    """Move a settled line to another metered energy by changes of (import, export), at grid price; ``flags`` are those
+    of the line's reading as it stands now.
 
     The pool's parts stay, so its other members are never touched: more import is bought at retail, more export sold
     at feed-in; import that did not happen is cancelled at retail, and what the pool had covered of it is sold to the
@@ -123,14 +141,16 @@ def adjust_line(
     if line is None or slot is None or meter is None:
         message = "a settled slot has no line of a registered meter"
         raise AssertionError(message)
+    import_wh, export_wh = changes_wh
     changed = build_line(
         line.import_wh + import_wh,
         line.export_wh + export_wh,
         (line.pool_bought_wh, line.pool_sold_wh),
         Tariff(line.retail_price, line.feed_in_price),
         line.pool_price,
-        (line.flags & ~int(Flag.MISSING)) | set_flags,
+        flags,
     )
+    came = 1 if line.flags & Flag.MISSING else 0
     state.write(get_line_key(account, slot_s), changed)
     difference = changed.net_nano - line.net_nano
     ledger.settle(state, AccountId(meter.owner), ledger.GRID, difference)
@@ -139,8 +159,8 @@ def adjust_line(
         Slot(
             settled=True,
             expected=slot.expected,
-            received=slot.received,
-            missing=slot.missing - (1 if line.flags & Flag.MISSING else 0),
+            received=slot.received + came,
+            missing=slot.missing - came,
             supply_wh=slot.supply_wh + export_wh,
             demand_wh=slot.demand_wh + import_wh,
             pool_wh=slot.pool_wh,
@@ -245,9 +265,10 @@ class _Totals:
 
 
 def _open_slot(state: Overlay, slot_s: int) -> Slot:
-    expected = 0
-    for account, _ in iterate_meters(state, slot_s):
-        record = get_account(state, account)
-        if record is not None and not record.suspended:
-            expected += 1
+    expected = sum(1 for account, _ in iterate_meters(state, slot_s) if not _is_suspended(state, account))
     return build_open_slot(expected, 0)
+
+
+def _is_suspended(state: Overlay, account: bytes) -> bool:
+    record = get_account(state, account)
+    return record is None or record.suspended
