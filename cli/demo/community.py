@@ -11,9 +11,9 @@ from cli.demo.options import DemoOptions
 from cli.demo.processes import ValidatorProcess, build_environment, find_free_ports
 from cli.failure import CliError, build_usage_error
 from cli.network_spec import ConsensusSpec, EnergySpec, NetworkSpec, ValidatorSpec
-from cli.node_settings import build_node_config, render_node_config
+from cli.node_settings import build_node_config
 from cli.passphrase import PASSPHRASE_VARIABLE
-from cli.provision import CONFIG_NAME, Network, create_network
+from cli.provision import Network, create_network
 from meter.keystore import (
     KEY_SUFFIX,
     SEED_BYTES,
@@ -161,17 +161,6 @@ def make_meter_keys(community: Community, plan: DayPlan, *, keep: bool) -> dict[
     except KeystoreError as error:
         raise CliError(str(error)) from None
     return keys
-
-
-def hand_over(community: Community) -> None:
-    """Let the nodes of a kept network run on real time from their next start on.
-
-    Raises:
-        OSError: the disk refuses.
-
-    """
-    for index, home in enumerate(community.network.homes):
-        (home / CONFIG_NAME).write_text(render_node_config(community.spec, index), encoding="utf-8")
 
 
 def _make_fleeting_key(home: str) -> OpenedKey:

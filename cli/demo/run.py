@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from cli.console import build_console, build_talk, print_json, talk
 from cli.demo import checks
-from cli.demo.community import Community, found_community, hand_over, make_meter_keys
+from cli.demo.community import Community, found_community, make_meter_keys
 from cli.demo.day import DayPlan, PricedSlot
 from cli.demo.options import DemoOptions
 from cli.demo.play import Crash, open_day, play_day
@@ -43,7 +43,6 @@ def run_demo(options: DemoOptions, plan: DayPlan) -> int:
             community = found_community(options, plan, directory)
             result = asyncio.run(_run_stoppable(options, plan, community))
             if options.keep:
-                hand_over(community)
                 _tell_kept(community)
     except DemoStoppedError:
         talk("gridbft: stopped; no process is left")
@@ -189,3 +188,4 @@ def _tell_kept(community: Community) -> None:
     for home in community.network.homes:
         talk(f"  gridbft start --home {home}{flag}")
     talk(f"and ask them:  gridbft status --home {directory}")
+    talk("Their clocks stand at the end of the day: bills, blocks and proofs can be asked as long as you like.")
