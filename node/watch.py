@@ -34,6 +34,7 @@ class Watch:
         self._due_since_ms: int | None = None
         self._complained_ms = 0
         self._forwarded: bytes | None = None
+        self._late: tuple[bytes, int] | None = None
 
     @property
     def period_s(self) -> float:
@@ -45,6 +46,7 @@ class Watch:
         self._mempool.restart_deadlines(self._host.now().monotonic_ms)
         self._due_since_ms = None
         self._forwarded = None
+        self._late = None
 
     def look(self, now: Now) -> None:
         """Offer a batch if this node leads, and otherwise see whether its primary is late."""
@@ -54,12 +56,31 @@ class Watch:
             return
         deadline_ms = self._parameters.request_deadline_ms
         self._forward_oldest(now, deadline_ms // 2)
-        is_late = self._mempool.find_overdue(now.monotonic_ms, deadline_ms) is not None
-        if not is_late and not self._is_due_block_late(now, deadline_ms):
+        if not self._is_transaction_late(now, deadline_ms) and not self._is_due_block_late(now, deadline_ms):
             return
         if now.monotonic_ms - self._complained_ms >= self._parameters.resend_ms:
             self._complained_ms = now.monotonic_ms
             self._host.put(Overdue(now))
+
+    def _is_transaction_late(self, now: Now, deadline_ms: int) -> bool:
+        """Tell whether the longest waiting transaction shows a primary that stands still or passes it over.
+
+        While blocks come, a busy machine is no fault of the primary: only blocks with room that were proposed
+        after the deadline, so more than may have been on their way, show that it leaves the transaction out.
+        """
+        oldest = self._mempool.find_overdue(now.monotonic_ms, deadline_ms)
+        if oldest is None:
+            self._late = None
+            return False
+        height = self._host.replica.view.executed.height
+        if self._late is None or self._late[0] != oldest.id:
+            self._late = (oldest.id, height)
+        return self._is_stalled(now, deadline_ms) or height - self._late[1] > self._parameters.depth + 1
+
+    def _is_stalled(self, now: Now, deadline_ms: int) -> bool:
+        """Tell whether no block came for so long, and not because this node is still executing one."""
+        is_executing = self._host.replica.view.delivering is not None
+        return not is_executing and self._batcher.compute_silence_ms(now) > deadline_ms
 
     def _forward_oldest(self, now: Now, after_ms: int) -> None:
         """Gossip the longest waiting transaction once more: perhaps the primary never got it."""
@@ -74,4 +95,5 @@ class Watch:
             return False
         if self._due_since_ms is None:
             self._due_since_ms = now.monotonic_ms
-        return now.monotonic_ms - self._due_since_ms > deadline_ms
+        is_late = now.monotonic_ms - self._due_since_ms > deadline_ms
+        return is_late and self._is_stalled(now, deadline_ms)
