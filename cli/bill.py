@@ -176,10 +176,10 @@ def _print_totals(found: "Bill", genesis: "Genesis") -> None:
     from cli.money import format_kwh, format_money
 
     first_s, last_s = min(found.lines), max(found.lines)
-    table = Table(
-        title=f"{found.home}: {format_moment(first_s)} to {format_moment(last_s + genesis.energy.slot_s)} UTC",
-        title_justify="left",
+    print_line(
+        f"{found.home}: {format_moment(first_s)} to {format_moment(last_s + genesis.energy.slot_s)} UTC"
     )
+    table = Table()
     table.add_column("")
     for heading in ("kWh", "neighbours", "grid"):
         table.add_column(heading, justify="right")

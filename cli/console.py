@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 JSON_SEPARATORS = (",", ":")
 PIPED_COLUMNS = 160
-"""The width of tables when standard output is no terminal: no cell of ours is cut."""
+"""The width where the output is no terminal: no cell of ours is cut, no line broken."""
 
 
 def build_console() -> "Console":
@@ -24,7 +24,7 @@ def build_talk() -> "Console":
     """Return the console of progress and remarks: standard error."""
     from rich.console import Console
 
-    return Console(file=sys.stderr, highlight=False)
+    return Console(file=sys.stderr, highlight=False, width=None if sys.stderr.isatty() else PIPED_COLUMNS)
 
 
 def talk(text: str) -> None:

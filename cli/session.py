@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
+from cli.advice import ADVICE
 from cli.failure import CliError, ExitCode
 from meter.outcomes import Outcome, OutcomeUnknown, RefusedByNetwork, RefusedByNode, Submission
 from meter.proofs import build_trust_anchor
@@ -65,15 +66,16 @@ def check_outcome(outcome: Outcome | Submission) -> None:
             raise CliError(f"{name.hex()}: outcome unknown: {reason}", ExitCode.OUTCOME_UNKNOWN)
         case RefusedByNode(rejection=rejection, detail=detail):
             raise build_refusal(rejection, detail)
-        case RefusedByNetwork(rejection=rejection, height=height):
-            raise build_refusal(rejection, f"refused in block {height}")
+        case RefusedByNetwork(rejection=rejection):
+            raise build_refusal(rejection)
         case _:
             return
 
 
-def build_refusal(rejection: str, detail: str) -> CliError:
-    """Return the end of a command whose transaction was refused."""
-    text = f"{rejection}: {detail}" if detail and not detail.startswith(rejection) else detail or rejection
+def build_refusal(rejection: str, detail: str = "") -> CliError:
+    """Return the end of a command whose transaction was refused: the name of the reason, and what to do."""
+    advice = ADVICE.get(rejection, detail or "the validators refused it")
+    text = f"{rejection}: {advice}"
     if rejection in _NOT_ALLOWED:
         return CliError(text, ExitCode.NOT_ALLOWED)
     if rejection in _NOT_FOUND:

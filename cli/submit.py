@@ -272,15 +272,13 @@ def _report(count: Count, *, as_json: bool) -> None:
                 "unknown": count.unknown,
             }
         )
-    talk(f"{count.committed} of {count.submitted} committed, each with a verified receipt")
+    if count.committed or count.submitted > 1:
+        talk(f"{count.committed} of {count.submitted} committed, each with a verified receipt")
     if count.refusals:
         if count.submitted > 1:
             for name, reason in count.refusals[:SHOWN_REFUSALS_MAX]:
                 talk(f"  {name} refused: {reason}")
-        name, reason = count.refusals[0]
-        raise build_refusal(
-            reason, "" if count.submitted == 1 else f"{len(count.refusals)} readings were refused"
-        )
+        raise build_refusal(count.refusals[0][1])
     if count.unknown:
         raise CliError(
             f"{count.unknown} readings are not confirmed yet; kept in {SPOOL_NAME}: run the same command again",

@@ -64,6 +64,11 @@ class ValidatorProcess:
             self._close_pipe()
             self.process = None
 
+    def end_now(self) -> None:
+        """Send SIGKILL and wait for nothing."""
+        if self.is_running() and self.process is not None:
+            self.process.kill()
+
     def ask_to_stop(self) -> None:
         """Ask the process to stop gracefully."""
         if self.process is not None and self.process.poll() is None:
@@ -120,7 +125,7 @@ async def run_validators(validators: Sequence[ValidatorProcess]) -> AsyncIterato
 
 
 async def _stop_all(validators: Sequence[ValidatorProcess]) -> None:
-    """Stop all; a second Ctrl-C kills what still runs."""
+    """Stop all at once; whatever happens meanwhile, none is left."""
     for validator in validators:
         validator.ask_to_stop()
     try:

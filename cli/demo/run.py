@@ -55,16 +55,19 @@ def run_demo(options: DemoOptions, plan: DayPlan) -> int:
 
 
 async def _run_stoppable(options: DemoOptions, plan: DayPlan, community: Community) -> DemoResult:
-    """Run the day; a signal cancels it once, and the validators are stopped in order."""
+    """Run the day; a signal cancels it and the validators are stopped in order, a second one kills them."""
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(_run(options, plan, community))
     is_stopping = False
 
     def stop() -> None:
         nonlocal is_stopping
-        if not is_stopping:
-            is_stopping = True
-            task.cancel()
+        if is_stopping:
+            for process in community.processes:
+                process.end_now()
+            return
+        is_stopping = True
+        task.cancel()
 
     for number in STOP_SIGNALS:
         loop.add_signal_handler(number, stop)
@@ -188,4 +191,6 @@ def _tell_kept(community: Community) -> None:
     for home in community.network.homes:
         talk(f"  gridbft start --home {home}{flag}")
     talk(f"and ask them:  gridbft status --home {directory}")
-    talk("Their clocks stand at the end of the day: bills, blocks and proofs can be asked as long as you like.")
+    talk(
+        "Their clocks stand at the end of the day: bills, blocks and proofs can be asked as long as you like."
+    )
