@@ -196,6 +196,7 @@ class Replica:
         state = self._state
         effects = new_view.build_if_due(state, now)
         if state.active and (state.view, state.active) != before:
+            effects += catch_up.check_behind(state)
             for early in take_future(state):
                 effects += self._on_received(early)
                 if state.halted:

@@ -9,6 +9,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 
 from consensus.authentication import check_envelope
 from consensus.certificates import check_certificate
@@ -61,11 +62,13 @@ Behaviour = Callable[["Cluster", int, int, Envelope], list[Envelope]]
 """What a faulty replica sends to a target instead of an envelope."""
 
 
-def build_keys(replicas: int) -> list[SecretKey]:
+@cache
+def build_keys(replicas: int) -> tuple[SecretKey, ...]:
     """Return the keys of a test network, the same every time."""
-    return [SecretKey(bytes([index + 1]) * 32) for index in range(replicas)]
+    return tuple(SecretKey(bytes([index + 1]) * 32) for index in range(replicas))
 
 
+@cache
 def build_membership(replicas: int) -> Membership:
     """Return a membership of ``replicas`` validators."""
     keys = build_keys(replicas)

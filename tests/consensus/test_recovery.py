@@ -1,0 +1,186 @@
+"""After a restart at any record, a replica keeps every promise that it had made, whoever asks it to break one."""
+
+import pytest
+
+from consensus.codec import decode_record, encode_record
+from consensus.effects import Broadcast, Effect, OwnMessage, Persist, Send, ViewEntered
+from consensus.events import Event, Executed, Proposed, Received, TimerFired
+from consensus.messages import Certificate, Commit, Envelope, Prepare, ViewChange
+from consensus.replica import START_GENERATION, Replica
+from consensus.state import ReplicaState
+from primitives.header import BlockHeader
+from primitives.ids import Epoch, Sequence, View
+from tests.consensus.builders import (
+    Desk,
+    batch_of,
+    certificate,
+    empty_new_view,
+    header_chain,
+    now,
+    pre_prepare,
+    said,
+    say,
+)
+from tests.consensus.checker import Checker
+from tests.consensus.cluster import Cluster, build_first_header
+
+BATCH = batch_of()
+
+
+class Witness:
+    """Keeps, for one replica of a cluster, what it said and knew at every length of its journal."""
+
+    def __init__(self, cluster: Cluster, index: int) -> None:
+        self.cluster = cluster
+        self.index = index
+        self.said: list[tuple[int, Envelope]] = []
+        self.blocks: list[tuple[int, BlockHeader, Certificate | None]] = [(0, build_first_header(), None)]
+        self.records = 0
+        cluster.told = self._tell
+
+    def _tell(self, index: int, event: Event, effects: list[Effect]) -> None:
+        if index != self.index:
+            return
+        if isinstance(event, Executed):
+            stable = self.cluster.hosts[index].replica.view.stable
+            self.blocks.append((self.records, event.header, stable))
+        own = self.cluster.settings[index].key.public
+        for effect in effects:
+            if isinstance(effect, Persist):
+                self.records += 1
+            elif isinstance(effect, Broadcast | Send) and effect.envelope.sender == own:
+                self.said.append((self.records, effect.envelope))
+
+    def find_header(self, length: int) -> tuple[BlockHeader, Certificate | None]:
+        """Return the last block that was durable before the journal had so many records."""
+        return [(header, stable) for records, header, stable in self.blocks if records <= length][-1]
+
+
+def tempt(replica: Replica) -> list[Effect]:
+    """Let everybody else ask a replica to vote for other batches in the views it may be in."""
+    effects = replica.step(TimerFired(now(), "resend", START_GENERATION))
+    for view in range(replica.view.view, replica.view.view + 2):
+        primary = view % 4
+        others = tuple(i for i in range(4) if i != index_of(replica.view))
+        if primary == index_of(replica.view):
+            for i in others:
+                effects += replica.step(Received(now(), say(i, ViewChange(0, view, None, ()))))
+        elif view > 0:
+            effects += replica.step(Received(now(), empty_new_view(view, others)))
+        for sequence in range(1, 12):
+            batch = batch_of(b"temptation %d" % sequence, proposer=primary)
+            if primary == index_of(replica.view):
+                answer = Proposed(now(), Epoch(0), View(view), Sequence(sequence), batch)
+                effects += replica.step(answer)
+            else:
+                envelope = pre_prepare(batch, sequence, view)
+                effects += replica.step(Received(now(), envelope, batch))
+            for kind in (Prepare, Commit):
+                for voter in others:
+                    if kind is Commit or voter != primary:
+                        vote = say(voter, kind(0, view, sequence, bytes(batch.header.compute_digest())))
+                        effects += replica.step(Received(now(), vote))
+    return effects
+
+
+def index_of(state: ReplicaState) -> int:
+    return state.settings.membership.replicas.index(state.own)
+
+
+@pytest.mark.parametrize("index", [0, 1, 2])
+@pytest.mark.parametrize("rewritten", [False, True])
+def test_a_restart_after_any_record_never_leads_to_a_contradicting_vote(
+    *, index: int, rewritten: bool
+) -> None:
+    cluster = Cluster(4, seed=index, view_timeout_ms=300)
+    witness = Witness(cluster, index)
+    rng = cluster.random
+    cluster.may_pass = lambda _from, _to, _envelope: rng.random() > 0.25
+    for number in range(5):
+        cluster.submit(b"transaction %d" % number)
+        cluster.run(400)
+    journal = [decode_record(data) for data in cluster.hosts[index].journal]
+    assert len(journal) == witness.records > 20
+    assert any(isinstance(record, ViewEntered) for record in journal)
+    for length in range(len(journal) + 1):
+        checker = Checker()
+        for records, envelope in witness.said:
+            if records <= length:
+                checker.record_promise(envelope)
+                checker.check_said(envelope)
+        for record in journal[:length]:
+            if isinstance(record, OwnMessage):
+                checker.record_promise(record.envelope)
+        header, stable = witness.find_header(length)
+        replica = Replica(cluster.settings[index], header, stable, journal[:length])
+        if rewritten:
+            kept = [decode_record(encode_record(record)) for record in replica.get_journal_records()]
+            replica = Replica(cluster.settings[index], header, None, kept)
+        for effect in tempt(replica):
+            if isinstance(effect, Persist) and isinstance(effect.record, OwnMessage):
+                checker.record_promise(effect.record.envelope)
+            if isinstance(effect, Broadcast | Send) and effect.envelope.sender == replica.view.own:
+                checker.check_said(effect.envelope)
+
+
+def test_what_was_restored_is_written_as_it_was() -> None:
+    cluster = Cluster(4, seed=5, view_timeout_ms=300)
+    rng = cluster.random
+    cluster.may_pass = lambda _from, _to, _envelope: rng.random() > 0.25
+    for number in range(9):
+        cluster.submit(b"transaction %d" % number)
+        cluster.run(300)
+        for index, host in enumerate(cluster.hosts):
+            kept = host.replica.get_journal_records()
+            state = host.replica.view
+            again = Replica(cluster.settings[index], state.executed, state.stable, kept)
+            assert again.get_journal_records() == kept
+
+
+def test_a_view_whose_new_view_was_lost_is_not_worked_in() -> None:
+    replica = Desk(2, Replica(Desk(2).settings, build_first_header(), None, [ViewEntered(0, 1, active=True)]))
+    batch = batch_of(proposer=1)
+    assert not said(replica.hear(pre_prepare(batch, view=1), batch), Prepare)
+    assert said(replica.effects, ViewChange) == [ViewChange(0, 1, None, ())]
+
+
+def test_a_view_change_that_was_not_durable_is_said_after_the_restart() -> None:
+    replica = Desk(
+        2, Replica(Desk(2).settings, build_first_header(), None, [ViewEntered(0, 3, active=False)])
+    )
+    assert said(replica.effects, ViewChange) == [ViewChange(0, 3, None, ())]
+
+
+def test_an_accepted_proposal_without_its_vote_is_voted_for_after_the_restart() -> None:
+    desk = Desk(1)
+    desk.hear(pre_prepare(BATCH), BATCH)
+    accepted = [effect.record for effect in desk.effects if isinstance(effect, Persist)][:1]
+    restored = Desk(1, Replica(desk.settings, build_first_header(), None, accepted))
+    assert said(restored.effects, Prepare) == said(desk.effects, Prepare)
+
+
+def test_a_second_proposal_after_a_restart_gets_no_second_vote() -> None:
+    desk = Desk(1)
+    desk.hear(pre_prepare(BATCH), BATCH)
+    other = batch_of(b"other")
+    restored = desk.restart()
+    assert not said(restored.hear(pre_prepare(other), other), Prepare)
+
+
+def test_a_rewritten_journal_names_the_certificate_that_it_starts_at() -> None:
+    # The store may lose the certificate that the rewriting relied on; nothing below it may be open again.
+    chain = header_chain(2)
+    desk = Desk(1, Replica(Desk(1).settings, chain[2], certificate(chain[2])))
+    kept = desk.replica.get_journal_records()
+    restored = Replica(desk.settings, chain[2], None, kept)
+    assert restored.view.low_watermark == 2
+
+
+def test_everybody_who_lost_the_view_change_goes_on() -> None:
+    cluster = Cluster(4)
+    for index in range(4):
+        cluster.kill(index)
+        cluster.hosts[index].journal[:] = [encode_record(ViewEntered(0, 1, active=False))]
+        cluster.restart(index)
+    cluster.submit(b"after")
+    cluster.run_until(lambda: min(cluster.heights()) == 1, 5000)
