@@ -13,8 +13,8 @@ from primitives.limits import BATCH_TRANSACTIONS_MAX, FRAME_BYTES_MAX
 ANSWER_BYTES_MAX = FRAME_BYTES_MAX - 64 * 1024
 """An answer leaves room for its certificate and frame."""
 
-BLOCKS_PER_ANSWER_MAX = 256
-"""Small blocks are many: so many are found and checked in well under the request's time-out."""
+BLOCKS_PER_ANSWER_MAX = 64
+"""Each answer brings one certificate, and a receipt's proof follows at most so many headers up to one."""
 
 NO_ANSWER = b""
 """The asked node does not have it."""
