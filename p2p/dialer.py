@@ -4,70 +4,100 @@ import asyncio
 import random
 import ssl
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
+from aiohttp.http_websocket import WebSocketWriter
 
-from p2p.connection import CLOSE_TIMEOUT_S, HANDSHAKE_TIMEOUT_S, HEARTBEAT_S
+from p2p.connection import tune
 from p2p.frames import MESSAGE_BYTES_MAX
 from p2p.handshake import HandshakeError
-from p2p.listener import PATH
-from p2p.peers import PeerAddress, compute_backoff_s
+from p2p.listener import PATH, describe_error
+from p2p.peers import STABLE_S, PeerAddress, Timing, compute_backoff_s
+from p2p.tls import get_presented_certificate
 
-Take = Callable[[aiohttp.ClientWebSocketResponse, bytes], Awaitable[bool]]
+
+class OutgoingSocket(aiohttp.ClientWebSocketResponse):
+    """A websocket that knows its transport, which aiohttp keeps to itself on this side."""
+
+    def __init__(self, reader: Any, writer: WebSocketWriter, *arguments: Any, **options: Any) -> None:  # noqa: ANN401  # passed through
+        super().__init__(reader, writer, *arguments, **options)
+        self.transport = writer.transport
 
 
-async def keep_dialling(
-    session: aiohttp.ClientSession,
-    peer: PeerAddress,
-    context: ssl.SSLContext,
-    take: Take,
-    on_failure: Callable[[str], None],
-    may_dial: Callable[[], bool],
-) -> None:
-    """Keep a link to ``peer`` until cancelled; ``take`` runs it to its end and tells whether it was established."""
-    failures = 0
-    while True:
-        if may_dial():
+Take = Callable[[OutgoingSocket, bytes], Awaitable[None]]
+"""Runs a link to its end: (socket, presented certificate); raises HandshakeError when it was not established."""
+
+
+@dataclass(frozen=True)
+class Dialer:
+    """Keeps a link to ``peer``, which this node dials because its key is the smaller one.
+
+    ``on_failure`` hears why a try failed; ``get_ban_s`` says for how many seconds the peer must be left alone.
+    """
+
+    peer: PeerAddress
+    context: ssl.SSLContext
+    timing: Timing
+    take: Take
+    on_failure: Callable[[str], None]
+    get_ban_s: Callable[[], float]
+
+    async def run(self) -> None:
+        """Dial, again and again, until cancelled."""
+        loop = asyncio.get_running_loop()
+        failures = 0
+        while True:
+            ban_s = self.get_ban_s()
+            if ban_s > 0:
+                await asyncio.sleep(ban_s)
+                continue
+            began_s = loop.time()
+            is_stable = False
             try:
-                was_established = await _dial(session, peer, context, take)
+                await self._dial()
+                is_stable = loop.time() - began_s >= STABLE_S
             except (aiohttp.ClientError, OSError, TimeoutError, HandshakeError) as error:
-                on_failure(_describe(peer, error))
-                was_established = False
-            failures = 0 if was_established else failures + 1
-        await asyncio.sleep(compute_backoff_s(failures, random.random()))  # noqa: S311  # spreads load, keeps no secret
+                self.on_failure(self._describe(error))
+            failures = 0 if is_stable else failures + 1
+            await asyncio.sleep(compute_backoff_s(failures, random.random()))  # noqa: S311  # spreads load, keeps no secret
 
+    async def _dial(self) -> None:
+        # A session for each try: closing it cuts the connection, whatever state that is in.
+        async with aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=1, force_close=True, use_dns_cache=False),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            ws_response_class=OutgoingSocket,
+        ) as session:
+            async with asyncio.timeout(self.timing.handshake_s):
+                socket = await session.ws_connect(
+                    f"https://{_bracket(self.peer.host)}:{self.peer.port}{PATH}",
+                    ssl=self.context,
+                    heartbeat=self.timing.heartbeat_s,
+                    max_msg_size=MESSAGE_BYTES_MAX + 1,  # aiohttp refuses what reaches this size
+                    compress=0,
+                )
+            if not isinstance(socket, OutgoingSocket):
+                raise TypeError("aiohttp made another socket than it was told to")
+            tune(socket.transport)
+            await self.take(socket, get_presented_certificate(socket.get_extra_info("ssl_object")))
 
-async def _dial(
-    session: aiohttp.ClientSession, peer: PeerAddress, context: ssl.SSLContext, take: Take
-) -> bool:
-    async with asyncio.timeout(HANDSHAKE_TIMEOUT_S):
-        socket = await session.ws_connect(
-            f"https://{_bracket(peer.host)}:{peer.port}{PATH}",
-            ssl=context,
-            heartbeat=HEARTBEAT_S,
-            max_msg_size=MESSAGE_BYTES_MAX,
-            compress=0,
-            timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_TIMEOUT_S),
-        )
-    try:
-        certificate = socket.get_extra_info("ssl_object")
-        presented = b"" if certificate is None else certificate.getpeercert(binary_form=True) or b""
-        return await take(socket, presented)
-    finally:
-        await socket.close()
+    def _describe(self, error: Exception) -> str:
+        peer, where = self.peer, f"{self.peer.host}:{self.peer.port}"
+        cause = getattr(error, "os_error", error)
+        if isinstance(error, aiohttp.ClientConnectorCertificateError):
+            return f"the certificate at {where} is not the one pinned for {peer.name}"
+        if isinstance(cause, ssl.SSLError):
+            return f"{peer.name} at {where}: {describe_error(cause)}"
+        if isinstance(error, TimeoutError):
+            return f"no link to {where} within {self.timing.handshake_s:g} s"
+        if isinstance(error, HandshakeError):
+            return str(error)
+        reason = describe_error(cause) if isinstance(cause, OSError) else str(error)
+        return f"cannot connect to {where}: {reason or type(error).__name__}"
 
 
 def _bracket(host: str) -> str:
     return f"[{host}]" if ":" in host else host
-
-
-def _describe(peer: PeerAddress, error: Exception) -> str:
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
-        return (
-            f"the certificate of {peer.name} at {peer.host}:{peer.port} is not the one that the genesis pins"
-        )
-    if isinstance(error, TimeoutError):
-        return f"no connection to {peer.host}:{peer.port} within {HANDSHAKE_TIMEOUT_S:g} s"
-    if isinstance(error, HandshakeError):
-        return str(error)
-    return f"cannot connect to {peer.host}:{peer.port}: {' '.join(str(error).split())[:160]}"

@@ -5,11 +5,11 @@ from enum import IntEnum
 from primitives.limits import FRAME_BYTES_MAX
 
 HEADER_BYTES = 5
-FRAMES_PER_MESSAGE_MAX = 8192
-"""A message of small gossip frames: more of them would hold the event loop for longer than 10 ms."""
+FRAMES_PER_MESSAGE_MAX = 1024
+"""At 10 µs a frame a whole message holds the event loop for 10 ms; 64 kB of readings are 320 frames."""
 
 MESSAGE_BYTES_MAX = FRAME_BYTES_MAX + HEADER_BYTES
-"""One frame of the largest size always fits."""
+"""One frame of the largest payload always fits."""
 
 
 class Channel(IntEnum):
@@ -22,7 +22,7 @@ class Channel(IntEnum):
 
 
 class FrameError(ValueError):
-    """A message is not a sequence of frames."""
+    """Bytes that no correct member sends, or a payload that no frame holds; one line says why."""
 
 
 def encode_frame(channel: Channel, payload: bytes) -> bytes:
@@ -34,29 +34,36 @@ def encode_frame(channel: Channel, payload: bytes) -> bytes:
     """
     if len(payload) > FRAME_BYTES_MAX:
         raise FrameError(f"a frame holds at most {FRAME_BYTES_MAX} bytes, this payload has {len(payload)}")
-    return bytes((channel,)) + len(payload).to_bytes(4, "big") + payload
+    return b"%c%b%b" % (channel, len(payload).to_bytes(4, "big"), payload)
 
 
 def decode_frames(message: bytes) -> list[tuple[Channel, bytes]]:
-    """Return the frames of a message in order.
+    """Return the frames of a message in order, at least one.
 
     Raises:
-        FrameError: an unknown channel, a length beyond the message, or too many frames.
+        FrameError: empty, an unknown channel, a length beyond the message or the bound, or too many frames.
 
     """
+    if not message:
+        raise FrameError("a message without a frame")
     frames: list[tuple[Channel, bytes]] = []
     position, end = 0, len(message)
     while position < end:
         start = position + HEADER_BYTES
-        if start > end or message[position] not in _CHANNELS:
-            raise FrameError("not a frame of a known channel")
-        length = int.from_bytes(message[position + 1 : start], "big")
-        if length > end - start:
+        channel = _CHANNELS.get(message[position])
+        if channel is None:
+            raise FrameError(f"a frame of an unknown channel {message[position]}")
+        if start > end:
+            raise FrameError("a frame's header is cut off")
+        stop = start + int.from_bytes(message[position + 1 : start], "big")
+        if stop > end:
             raise FrameError("a frame is longer than its message")
+        if stop - start > FRAME_BYTES_MAX:
+            raise FrameError(f"a frame is longer than {FRAME_BYTES_MAX} bytes")
         if len(frames) >= FRAMES_PER_MESSAGE_MAX:
-            raise FrameError("too many frames in one message")
-        frames.append((_CHANNELS[message[position]], message[start : start + length]))
-        position = start + length
+            raise FrameError(f"more than {FRAMES_PER_MESSAGE_MAX} frames in one message")
+        frames.append((channel, message[start:stop]))
+        position = stop
     return frames
 
 

@@ -4,7 +4,9 @@ The signature binds the validator's key to this very TLS channel (both certifica
 chain and this genesis; nothing of it can be replayed on another link.
 """
 
-from p2p.peers import PeerAddress
+from collections.abc import Mapping
+
+from p2p.peers import PeerAddress, is_dialer
 from primitives.encoding import DecodeError, Struct, decode, encode
 from primitives.hashing import HashDomain, compute_hash
 from primitives.ids import DIGEST_BYTES, PUBLIC_KEY_BYTES, SIGNATURE_BYTES, Digest
@@ -14,6 +16,8 @@ LINK_VERSION = 1
 NONCE_BYTES = 32
 HELLO_BYTES_MAX = 512
 """A hello with the longest chain name takes 200 bytes."""
+NAME_CHARACTERS_SHOWN = 32
+"""What is repeated of a stranger's chain name: as much as an own name has at most."""
 
 
 class Hello(Struct, frozen=True):
@@ -53,30 +57,44 @@ def decode_hello(data: bytes) -> Hello:
     return hello
 
 
-def check_hello(own: Hello, other: Hello, certificate: bytes, known: dict[bytes, PeerAddress]) -> PeerAddress:
-    """Return whom the hello claims to be.
+def check_hello(
+    own: Hello,
+    other: Hello,
+    certificate: bytes,
+    known: Mapping[bytes, PeerAddress],
+    expected: PeerAddress | None,
+) -> PeerAddress:
+    """Return whom the hello claims to be; ``expected`` is whom this side dialled, None on the listening side.
 
-    In this order: the same link version, chain and genesis; the other role; a known key that is not the own one;
-    the certificate that is pinned for it.
+    In this order: the same link version, chain and genesis; the other role; a known key that is not the own one; the
+    member that was dialled; the certificate that is pinned for it; the smaller key dials.
 
     Raises:
         HandshakeError: one of these does not hold.
 
     """
     if other.version != own.version:
-        raise HandshakeError(f"the peer speaks link version {other.version}, this node {own.version}")
+        raise HandshakeError(
+            f"the peer speaks link version {other.version}, this node {own.version}; upgrade the older one"
+        )
     if other.genesis_hash != own.genesis_hash or other.chain != own.chain:
         raise HandshakeError(
-            f"the peer runs another genesis: {other.chain} {other.genesis_hash.hex()[:16]},"
-            f" this node {own.chain} {own.genesis_hash.hex()[:16]}"
+            f"the peer runs another genesis: {other.chain[:NAME_CHARACTERS_SHOWN]}"
+            f" {other.genesis_hash.hex()[:16]}, this node {own.chain} {own.genesis_hash.hex()[:16]}"
         )
-    if other.dials == own.dials or other.key == own.key:
+    if other.dials == own.dials or other.key == own.key or other.nonce == own.nonce:
         raise HandshakeError("the other end mirrors this node's hello")
     peer = known.get(other.key)
     if peer is None:
         raise HandshakeError(f"the key {other.key.hex()[:16]} is not a member's")
+    if expected is not None and peer.key != expected.key:
+        raise HandshakeError(
+            f"{peer.name} answers at the address of {expected.name}; correct its host and port in config.toml"
+        )
     if peer.tls_certificate != certificate:
         raise HandshakeError(f"the certificate is not the one pinned for {peer.name}")
+    if other.dials and not is_dialer(other.key, own.key):
+        raise HandshakeError(f"{peer.name} has the larger key and must wait to be dialled")
     return peer
 
 
@@ -103,9 +121,9 @@ def check_proof(
         raise HandshakeError("the other end does not hold the key it claims")
 
 
-def _bind(signer: Hello, listener: Hello, certificates: tuple[bytes, bytes]) -> bytes:
+def _bind(signer: Hello, hearer: Hello, certificates: tuple[bytes, bytes]) -> bytes:
     return (
         encode(signer)
-        + encode(listener)
+        + encode(hearer)
         + b"".join(compute_hash(HashDomain.CERTIFICATE, certificate) for certificate in certificates)
     )

@@ -1,22 +1,23 @@
 """The network of members: authenticated bytes to one, to all, and questions with answers; no meaning."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator
+import secrets
+import ssl
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
-import aiohttp
 import structlog
 from aiohttp import web
 
-from p2p.connection import Connection, Socket, shake_hands
-from p2p.dialer import keep_dialling
-from p2p.frames import Channel
-from p2p.handshake import LINK_VERSION, HandshakeError, Hello
-from p2p.listener import open_listener
-from p2p.peers import PeerAddress, PeerRecord, PeerStatus
+from p2p.connection import Connection, WebSocket, close_socket, shake_hands
+from p2p.dialer import Dialer, OutgoingSocket
+from p2p.frames import Channel, FrameError, encode_frame
+from p2p.handshake import LINK_VERSION, NONCE_BYTES, HandshakeError, Hello
+from p2p.listener import Listener, open_port
+from p2p.peers import DEFAULT_TIMING, PeerAddress, PeerRecord, PeerStatus, Timing, is_dialer
 from p2p.tls import build_contexts
 from p2p.transfer import RequestFailed
 from primitives.signing import SecretKey
@@ -28,7 +29,7 @@ MALFORMED_POINTS = 50
 
 
 class Handlers(Protocol):
-    """Who hears what members say."""
+    """Who hears what members say. What these raise, besides RequestRefused, is a bug and ends the network."""
 
     def on_message(self, peer: bytes, channel: Channel, payload: bytes) -> None:
         """Take a consensus message or a transaction; must not block."""
@@ -37,7 +38,7 @@ class Handlers(Protocol):
         """Return the answer to a question; raises RequestRefused."""
 
     def on_peer_change(self, peer: bytes, *, connected: bool) -> None:
-        """A member's link was established or lost."""
+        """A member's link was established or lost; what was queued on a lost one is lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,82 +53,88 @@ class NetworkSettings:
     listen_host: str
     listen_port: int
     peers: tuple[PeerAddress, ...]
+    timing: Timing = DEFAULT_TIMING
 
 
 @asynccontextmanager
 async def open_network(settings: NetworkSettings, handlers: Handlers) -> AsyncIterator["Network"]:
-    """Listen, dial, and give the network; at the end every link is closed.
+    """Listen, dial, and give the network; at the end every link is told and closed, and no task is left.
 
     The member with the smaller key dials, so that two members share one link.
 
     Raises:
         PortBusy: the port cannot be listened on.
         ssl.SSLError: the TLS key is not the certificate's.
+        ExceptionGroup: a handler raised what it must not; the body is cancelled.
 
     """
     certificates = [peer.tls_certificate for peer in settings.peers]
-    listen, dial = build_contexts(settings.own.tls_certificate, settings.tls_key_pem, certificates)
-    network = Network(settings, handlers)
-    async with (
-        open_listener(settings.listen_host, settings.listen_port, listen, network.take_incoming) as port,
-        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True)) as session,
-        asyncio.TaskGroup() as tasks,
-    ):
-        network.port = port
-        dialling = [
-            tasks.create_task(
-                keep_dialling(
-                    session,
-                    peer,
-                    dial,
-                    network.take_outgoing,
-                    lambda reason, key=peer.key: network.note_failure(key, reason),  # type: ignore[misc]
-                    lambda key=peer.key: network.may_dial(key),  # type: ignore[misc]
-                )
-            )
-            for peer in settings.peers
-            if settings.own.key < peer.key
-        ]
-        try:
-            yield network
-        finally:
-            for task in dialling:
-                task.cancel()
-            network.close()
+    listening, dialling = build_contexts(settings.own.tls_certificate, settings.tls_key_pem, certificates)
+    failure: Exception | None = None
+    with open_port(settings.listen_host, settings.listen_port) as port:
+        async with asyncio.TaskGroup() as tasks:
+            network = Network(settings, handlers, port.getsockname()[1], tasks)
+            listener = Listener(port, listening, settings.timing, network.take_incoming)
+            running = [tasks.create_task(listener.run(tasks))]
+            running += [tasks.create_task(dialer.run()) for dialer in network.build_dialers(dialling)]
+            try:
+                yield network
+            except Exception as error:  # noqa: BLE001  # raised below, bare: it is not this group's
+                failure = error
+            finally:
+                await network.close()
+                for task in running:
+                    task.cancel()
+                await listener.close()
+    if failure is not None:
+        raise failure
 
 
 class Network:
-    """The links of one node; for one event loop."""
+    """The links of one node; for one event loop. Made by ``open_network``."""
 
-    def __init__(self, settings: NetworkSettings, handlers: Handlers) -> None:
-        now_s = time.monotonic()
-        self.port = settings.listen_port
+    def __init__(
+        self, settings: NetworkSettings, handlers: Handlers, port: int, tasks: asyncio.TaskGroup
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.port = port
         self._settings = settings
         self._handlers = handlers
+        self._tasks = tasks
         self._known = {peer.key: peer for peer in settings.peers}
-        self._records = {peer.key: PeerRecord(peer, now_s) for peer in settings.peers}
+        self._names = {peer.tls_certificate: peer.key for peer in settings.peers}
+        self._records = {
+            peer.key: PeerRecord(peer, self._loop.time(), settings.timing.ban_s) for peer in settings.peers
+        }
         self._links: dict[bytes, Connection] = {}
-        self._strangers_refused = 0
+        self._running: set[asyncio.Task[None]] = set()
+        self._is_closing = False
 
     def send(self, peer: bytes, channel: Channel, payload: bytes) -> bool:
-        """Queue a payload for one member; False when it is not connected or something was dropped."""
+        """Queue a payload for one member; False when it is not connected or something of the channel was dropped.
+
+        Never blocks. What is queued for one member on one channel arrives in order, or is lost with its link.
+        """
         link = self._links.get(peer)
-        return link is not None and link.send(channel, payload)
+        frame = None if link is None else self._encode(channel, payload)
+        return link is not None and frame is not None and link.put_frame(channel, frame)
 
     def broadcast(self, channel: Channel, payload: bytes) -> None:
         """Queue a payload for every connected member."""
-        for link in self._links.values():
-            link.send(channel, payload)
+        frame = self._encode(channel, payload)
+        if frame is not None:
+            for link in self._links.values():
+                link.put_frame(channel, frame)
 
     def gossip(self, payload: bytes) -> None:
-        """Queue a transaction for every connected member."""
+        """Queue a transaction for every connected member; each gets it once."""
         self.broadcast(Channel.TRANSACTIONS, payload)
 
     async def request(self, peer: bytes, kind: int, payload: bytes, timeout_s: float) -> bytes:
-        """Ask one member.
+        """Ask one member; ``kind`` is 0..255.
 
         Raises:
-            RequestFailed: not connected, refused, or no answer in time.
+            RequestFailed: not connected, refused, too large, disconnected meanwhile, or no answer in time.
 
         """
         link = self._links.get(peer)
@@ -138,49 +145,61 @@ class Network:
     def penalize(self, peer: bytes, points: int, reason: str) -> None:
         """Count a fault; beyond the bound the peer is disconnected and not talked to for a while."""
         record = self._records.get(peer)
-        if record is None:
+        if record is None or not record.penalize(points, reason, self._loop.time()):
             return
-        if record.penalize(points, reason, time.monotonic()):
-            log.warning("peer_banned", peer=record.address.name, reason=reason)
-            link = self._links.get(peer)
-            if link is not None:
-                link.abort()
+        log.warning("peer_banned", peer=record.address.name, reason=record.last_error)
+        link = self._links.get(peer)
+        if link is not None:
+            link.end(f"banned for {self._settings.timing.ban_s:g} s: {record.last_error}")
 
     def get_peers(self) -> list[PeerStatus]:
-        """Return what is known of each member, in the genesis' order."""
-        now_s = time.monotonic()
+        """Return what is known of each member, in the order of the settings."""
+        now_s = self._loop.time()
         return [self._describe(record, now_s) for record in self._records.values()]
 
-    def may_dial(self, peer: bytes) -> bool:
-        """Tell whether a member may be dialled: not connected and not banned."""
-        return peer not in self._links and not self._records[peer].is_banned(time.monotonic())
+    def build_dialers(self, context: ssl.SSLContext) -> list[Dialer]:
+        """Return what dials each member that this node has to dial."""
+        return [
+            Dialer(
+                peer,
+                context,
+                self._settings.timing,
+                partial(self._take_outgoing, peer),
+                partial(self._note_failure, peer.key),
+                partial(self._get_ban_s, peer.key),
+            )
+            for peer in self._settings.peers
+            if is_dialer(self._settings.own.key, peer.key)
+        ]
 
-    def note_failure(self, peer: bytes, reason: str) -> None:
-        """Remember why a member could not be reached."""
-        self._records[peer].last_error = reason
-
-    async def take_incoming(self, socket: web.WebSocketResponse, certificate: bytes) -> None:
-        """Run a link that was dialled from outside to its end."""
+    async def take_incoming(
+        self,
+        socket: web.WebSocketResponse,
+        transport: asyncio.Transport,
+        certificate: bytes,
+        on_known: Callable[[], None],
+    ) -> None:
+        """Run a link that was dialled from outside to its end; TLS let nobody in who shows no member's certificate."""
+        claimed = self._names.get(certificate)
         try:
-            await self._take(socket, certificate, dials=False)
+            if claimed is not None and self._get_ban_s(claimed) > 0:
+                await close_socket(socket, f"banned for {self._get_ban_s(claimed):.0f} s more")
+                return
+            await self._take(socket, certificate, None, on_known)
         except HandshakeError as error:
-            self._blame(certificate, str(error))
-            await socket.close()
+            if claimed is not None:
+                self._note_failure(claimed, str(error))
+            await close_socket(socket, str(error))
+        finally:
+            transport.abort()
 
-    async def take_outgoing(self, socket: aiohttp.ClientWebSocketResponse, certificate: bytes) -> bool:
-        """Run a link that this node dialled to its end.
-
-        Raises:
-            HandshakeError: it was not established.
-
-        """
-        await self._take(socket, certificate, dials=True)
-        return True
-
-    def close(self) -> None:
-        """End every link."""
-        for link in list(self._links.values()):
-            link.abort()
+    async def close(self) -> None:
+        """End every link, and take no more."""
+        self._is_closing = True
+        for link in self._links.values():
+            link.end("the peer is stopping")
+        if self._running:
+            await asyncio.wait(self._running)
 
     def on_frame(self, peer: bytes, channel: Channel, payload: bytes) -> None:
         """Pass on what arrived."""
@@ -194,57 +213,100 @@ class Network:
         """Count nonsense on a link."""
         self.penalize(peer, MALFORMED_POINTS, reason)
 
-    async def _take(self, socket: Socket, certificate: bytes, *, dials: bool) -> None:
+    async def _take_outgoing(self, peer: PeerAddress, socket: OutgoingSocket, certificate: bytes) -> None:
+        try:
+            await self._take(socket, certificate, peer, lambda: None)
+        except HandshakeError as error:
+            await close_socket(socket, str(error))
+            raise
+
+    async def _take(
+        self,
+        socket: WebSocket,
+        certificate: bytes,
+        expected: PeerAddress | None,
+        on_known: Callable[[], None],
+    ) -> None:
+        """Shake hands and run the link to its end, in a task of the network's group.
+
+        Raises:
+            HandshakeError: the link was not established.
+
+        """
         settings = self._settings
-
-        def build_hello(nonce: bytes) -> Hello:
-            return Hello(LINK_VERSION, settings.chain, settings.genesis_hash, settings.own.key, nonce, dials)
-
-        peer = await shake_hands(
-            socket,
-            build_hello,
-            settings.signing_key,
-            self._known,
-            (settings.own.tls_certificate, certificate),
+        own = Hello(
+            version=LINK_VERSION,
+            chain=settings.chain,
+            genesis_hash=settings.genesis_hash,
+            key=settings.own.key,
+            nonce=secrets.token_bytes(NONCE_BYTES),
+            dials=expected is not None,
         )
-        if self._records[peer.key].is_banned(time.monotonic()):
-            raise HandshakeError(f"{peer.name} is banned for a while")
-        await self._run_link(Connection(socket, peer, self))
+        certificates = (settings.own.tls_certificate, certificate)
+        try:
+            async with asyncio.timeout(settings.timing.handshake_s):
+                peer = await shake_hands(
+                    socket, own, settings.signing_key, self._known, expected, certificates
+                )
+        except TimeoutError:
+            raise HandshakeError(f"no handshake within {settings.timing.handshake_s:g} s") from None
+        if self._is_closing:
+            raise HandshakeError("the peer is stopping")
+        on_known()
+        task = self._tasks.create_task(self._run_link(Connection(socket, peer, self)))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        await asyncio.wait([task])
 
     async def _run_link(self, link: Connection) -> None:
         """Run an authenticated link; it replaces an older one of the same member, which is half dead."""
         key = link.peer.key
         record = self._records[key]
         older = self._links.get(key)
-        self._links[key] = link
         if older is not None:
-            older.abort()
-        else:
-            record.changed_s = time.monotonic()
-            record.last_error = ""
-            log.info("peer_connected", peer=link.peer.name)
-            self._handlers.on_peer_change(key, connected=True)
+            older.end("replaced by a newer link")
+            self._note_change(link.peer, is_connected=False, reason="replaced by a newer link")
+        self._links[key] = link
+        self._note_change(link.peer, is_connected=True, reason="")
+        reason = "this node is stopping"
         try:
-            await link.run()
+            reason = await link.run()
         finally:
             record.bytes_in += link.bytes_in
             record.bytes_out += link.bytes_out
             record.dropped += link.outbox.dropped
             if self._links.get(key) is link:
                 del self._links[key]
-                record.changed_s = time.monotonic()
-                record.last_error = record.last_error or "the link broke"
-                log.info("peer_lost", peer=link.peer.name, reason=record.last_error)
-                self._handlers.on_peer_change(key, connected=False)
+                self._note_change(link.peer, is_connected=False, reason=reason)
 
-    def _blame(self, certificate: bytes, reason: str) -> None:
-        """Remember a failed handshake with the member whose certificate was presented; TLS let nobody else in."""
-        for record in self._records.values():
-            if record.address.tls_certificate == certificate:
-                record.last_error = reason
-                log.warning("handshake_refused", peer=record.address.name, reason=reason)
-                return
-        self._strangers_refused += 1
+    def _note_change(self, peer: PeerAddress, *, is_connected: bool, reason: str) -> None:
+        record = self._records[peer.key]
+        record.changed_s = self._loop.time()
+        record.note_error(reason)
+        if is_connected:
+            log.info("peer_connected", peer=peer.name)
+        else:
+            log.info("peer_lost", peer=peer.name, reason=record.last_error)
+        self._handlers.on_peer_change(peer.key, connected=is_connected)
+
+    def _note_failure(self, peer: bytes, reason: str) -> None:
+        """Remember why no link was established; each reason is logged once, not at every try."""
+        record = self._records[peer]
+        before = record.last_error
+        record.note_error(reason)
+        if record.last_error != before:
+            log.warning("handshake_refused", peer=record.address.name, reason=record.last_error)
+
+    def _get_ban_s(self, peer: bytes) -> float:
+        return self._records[peer].get_ban_s(self._loop.time())
+
+    def _encode(self, channel: Channel, payload: bytes) -> bytes | None:
+        """Return the frame; None for a payload that no frame holds, which must not stop a validator."""
+        try:
+            return encode_frame(channel, payload)
+        except FrameError as error:
+            log.warning("payload_too_large", channel=channel.name, reason=str(error))
+            return None
 
     def _describe(self, record: PeerRecord, now_s: float) -> PeerStatus:
         link = self._links.get(record.address.key)

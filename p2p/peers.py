@@ -11,6 +11,34 @@ SCORE_HALVES_S = 60.0
 BAN_S = 60.0
 """A banned peer is tried again after this: the operator may have mended it."""
 
+HANDSHAKE_S = 5.0
+"""Four round trips on any link that can carry agreement; a half-open one is closed after it."""
+
+HEARTBEAT_S = 3.0
+"""A link that was silent for so long is pinged, and gone without an answer in half of it: noticed within 5 s."""
+
+BACKOFF_FIRST_S = 0.1
+BACKOFF_MAX_S = 1.0
+"""A restarted member is back within this; one refused connection a second for each missing member costs nothing."""
+
+STABLE_S = 1.0
+"""A link that lived so long was a success: dialling begins again without waiting. A flapping one keeps backing off."""
+
+ERROR_CHARACTERS_MAX = 300
+"""What is shown of a peer's last error: one line of a terminal, or two."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The network's times, in seconds; the defaults are what a validator uses."""
+
+    handshake_s: float = HANDSHAKE_S
+    heartbeat_s: float = HEARTBEAT_S
+    ban_s: float = BAN_S
+
+
+DEFAULT_TIMING = Timing()
+
 
 @dataclass(frozen=True, slots=True)
 class PeerAddress:
@@ -41,27 +69,33 @@ class PeerStatus:
 
 
 class PeerRecord:
-    """What this node remembers of one member; bounded, because members are."""
+    """What this node remembers of one member; the records are bounded, because members are."""
 
-    def __init__(self, address: PeerAddress, now_s: float) -> None:
+    def __init__(self, address: PeerAddress, now_s: float, ban_s: float = BAN_S) -> None:
         self.address = address
         self.changed_s = now_s
-        self.last_error = "not tried yet"
+        self.last_error = "not connected yet"
         self.dropped = 0
         self.bytes_in = 0
         self.bytes_out = 0
+        self._ban_s = ban_s
         self._score = 0.0
         self._scored_s = now_s
-        self._banned_until_s = 0.0
+        self._banned_until_s = now_s
+
+    def note_error(self, reason: str) -> None:
+        """Remember what went wrong last, as one short line."""
+        line = " ".join(reason.split())[:ERROR_CHARACTERS_MAX]
+        self.last_error = "".join(character if character.isprintable() else "?" for character in line)
 
     def penalize(self, points: int, reason: str, now_s: float) -> bool:
         """Add to the score; True when the peer is banned by it."""
         self._score = self.compute_score(now_s) + points
         self._scored_s = now_s
-        self.last_error = reason
+        self.note_error(reason)
         if self._score < BAN_SCORE or self.is_banned(now_s):
             return False
-        self._banned_until_s = now_s + BAN_S
+        self._banned_until_s = now_s + self._ban_s
         self._score = 0.0
         return True
 
@@ -79,5 +113,10 @@ class PeerRecord:
 
 
 def compute_backoff_s(failures: int, jitter: float) -> float:
-    """Return the wait before dialling again: doubling from 0.1 s, at most 2 s, spread by ``jitter`` in [0, 1)."""
-    return min(0.1 * 2.0 ** min(failures, 10), 2.0) * (0.5 + 0.5 * jitter)
+    """Return the wait before dialling again: doubling up to BACKOFF_MAX_S, spread by ``jitter`` in [0, 1)."""
+    return min(BACKOFF_FIRST_S * 2.0 ** min(failures, 10), BACKOFF_MAX_S) * (0.5 + 0.5 * jitter)
+
+
+def is_dialer(own: bytes, other: bytes) -> bool:
+    """Tell whether the member ``own`` dials ``other``: the smaller key does, so that a pair shares one link."""
+    return own < other

@@ -12,29 +12,41 @@ def build_contexts(
 ) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     """Return the contexts (to listen, to dial) of a member; certificates are DER, the key is PEM.
 
+    They let every member's certificate in and nobody else's; whose it must be, the handshake compares.
+
     Raises:
         ssl.SSLError: the key does not belong to the certificate, or a certificate is malformed.
 
     """
     pins = "".join(ssl.DER_cert_to_PEM_cert(entry) for entry in trusted)
-    contexts = []
-    for protocol in (ssl.PROTOCOL_TLS_SERVER, ssl.PROTOCOL_TLS_CLIENT):
-        context = ssl.SSLContext(protocol)
-        context.minimum_version = ssl.TLSVersion.TLSv1_3
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_REQUIRED
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    listening = _build_context(ssl.PROTOCOL_TLS_SERVER, pins, certificate, key_pem)
+    listening.num_tickets = 0  # links are long: a ticket to resume one would never be used
+    return listening, _build_context(ssl.PROTOCOL_TLS_CLIENT, pins, certificate, key_pem)
+
+
+def get_presented_certificate(tls: ssl.SSLObject | None) -> bytes:
+    """Return the certificate (DER) that the other end showed, or nothing."""
+    return (tls.getpeercert(binary_form=True) if tls is not None else None) or b""
+
+
+def _build_context(protocol: int, pins: str, certificate: bytes, key_pem: bytes) -> ssl.SSLContext:
+    context = ssl.SSLContext(protocol)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False  # the whole certificate is compared, not a name in it
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # a pin is an anchor, whoever signed it
+    if pins:
         context.load_verify_locations(cadata=pins)
-        _load_identity(context, certificate, key_pem)
-        contexts.append(context)
-    return contexts[0], contexts[1]
+    _load_identity(context, certificate, key_pem)
+    return context
 
 
 def _load_identity(context: ssl.SSLContext, certificate: bytes, key_pem: bytes) -> None:
     """Load the key from memory: the ssl module takes files only, and the key must not touch a disk unsealed."""
     descriptor = os.memfd_create(MEMORY_FILE)
     try:
-        os.write(descriptor, key_pem + ssl.DER_cert_to_PEM_cert(certificate).encode())
+        with os.fdopen(os.dup(descriptor), "wb") as file:
+            file.write(key_pem + b"\n" + ssl.DER_cert_to_PEM_cert(certificate).encode())
         context.load_cert_chain(f"/proc/self/fd/{descriptor}")
     finally:
         os.close(descriptor)
