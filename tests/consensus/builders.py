@@ -24,7 +24,7 @@ from consensus.new_view import compute_proposals
 from consensus.replica import START_GENERATION, Replica
 from primitives.batch import NULL_DIGEST, Batch, build_batch
 from primitives.header import BlockHeader
-from primitives.ids import MonotonicMs, ReplicaId, UnixMs, View
+from primitives.ids import Epoch, Height, MonotonicMs, ReplicaId, Sequence, UnixMs, View
 from primitives.signing import SignatureDomain
 from tests.consensus.cluster import (
     GENESIS,
@@ -84,8 +84,14 @@ def header_chain(length: int) -> list[BlockHeader]:
     headers = [build_first_header()]
     for height in range(1, length + 1):
         batch = batch_of(b"block %d" % height)
-        headers.append(execute(headers[-1], Deliver(0, height, height, batch)))  # type: ignore[arg-type]
+        headers.append(execute(headers[-1], Deliver(Epoch(0), Sequence(height), Height(height), batch)))
     return headers
+
+
+def build_header(batch: Batch) -> BlockHeader:
+    """Build the header of the first block."""
+    deliver = Deliver(Epoch(0), Sequence(1), Height(1), batch)
+    return execute(build_first_header(), deliver)
 
 
 def certificate(header: BlockHeader, signers: tuple[int, ...] = (0, 1, 2)) -> Certificate:
