@@ -66,10 +66,8 @@ def execute_block(
             contract.begin_block(block)
     overlay.mark()
     receipts = tuple(_execute_transaction(block, raw) for raw in batch.transactions)
-    writes = overlay.collect_writes()
-    changes = {key: (state.get(key), value) for key, value in writes.items()}
-    changed = {key: pair for key, pair in changes.items() if pair[0] != pair[1]}
-    new_tree, bucket_writes = update_tree(tree, get_bucket, changed)
+    changes = overlay.collect_changes()
+    new_tree, bucket_writes = update_tree(tree, get_bucket, changes)
     header = BlockHeader(
         height=position.height,
         sequence=position.sequence,
@@ -85,7 +83,7 @@ def execute_block(
     return BlockResult(
         header,
         receipts,
-        {key: pair[1] for key, pair in changed.items()},
+        {key: new for key, (_, new) in changes.items()},
         bucket_writes,
         new_tree,
         compute_next_due_ms(ledger, overlay),
@@ -96,13 +94,10 @@ def build_genesis_block(genesis: Genesis) -> BlockResult:
     """Return height 0: the accounts of the genesis, and the header that everybody computes and nobody signs."""
     overlay = Overlay(_EmptyState())
     open_genesis_accounts(overlay, genesis.accounts)
-    writes = overlay.collect_writes()
-    changes: dict[bytes, tuple[bytes | None, bytes | None]] = {
-        key: (None, value) for key, value in writes.items()
-    }
+    changes = overlay.collect_changes()
     tree, buckets = update_tree(build_tree(()), lambda _: b"", changes)
     header = build_genesis_header(genesis.time_ms, tree.root, compute_membership_hash(genesis.validators))
-    return BlockResult(header, (), writes, buckets, tree, None)
+    return BlockResult(header, (), {key: new for key, (_, new) in changes.items()}, buckets, tree, None)
 
 
 def compute_next_due_ms(ledger: LedgerContext, overlay: Overlay) -> int | None:

@@ -36,6 +36,7 @@ class Overlay:
     def __init__(self, base: StateReader) -> None:
         """Start without writes."""
         self._base = base
+        self._stored: dict[bytes, bytes | None] = {}
         self._records: dict[bytes, Struct | None] = {}
         self._written: dict[bytes, None] = {}
         self._undo: list[tuple[bytes, Struct | None, bool]] = []
@@ -44,21 +45,22 @@ class Overlay:
         """Return the record under ``key`` as this block sees it."""
         if key in self._records:
             return self._records[key]  # type: ignore[return-value]  # one key always holds one type
-        record = read_record(self._base, key, expected)
+        stored = self._load(key)
+        record = None if stored is None else decode_trusted(stored, expected)
         self._records[key] = record
         return record
 
     def write(self, key: bytes, record: Struct | None) -> None:
         """Write a record, or remove it with None."""
         if key not in self._records:
-            self._records[key] = None if self._base.get(key) is None else _Unread()
+            self._records[key] = None if self._load(key) is None else _Unread()
         self._undo.append((key, self._records[key], key in self._written))
         self._records[key] = record
         self._written[key] = None
 
     def iterate(self, prefix: bytes, expected: type[Record]) -> Iterator[tuple[bytes, Record]]:
         """Yield (key, record) of all keys with ``prefix`` in byte order, the writes before the call included."""
-        stored = (key for key, _ in self._base.iterate(prefix))
+        stored = (key for key, value in self._base.iterate(prefix) if self._keep(key, value))
         written = sorted(key for key in self._written if key.startswith(prefix))
         previous = None
         for key in heapq.merge(stored, written):
@@ -82,13 +84,26 @@ class Overlay:
                 del self._written[key]
         self._undo.clear()
 
-    def collect_writes(self) -> dict[bytes, bytes | None]:
-        """Return the block's writes, sorted by key; a value of None removes the key."""
-        writes: dict[bytes, bytes | None] = {}
+    def collect_changes(self) -> dict[bytes, tuple[bytes | None, bytes | None]]:
+        """Return (stored, new) values of the keys that the block changes, sorted by key; None is absent."""
+        changes: dict[bytes, tuple[bytes | None, bytes | None]] = {}
         for key in sorted(self._written):
             record = self._records[key]
-            writes[key] = None if record is None else encode(record)
-        return writes
+            new = None if record is None else encode(record)
+            old = self._load(key)
+            if old != new:
+                changes[key] = (old, new)
+        return changes
+
+    def _load(self, key: bytes) -> bytes | None:
+        """Return what the base has under ``key``; it is asked once."""
+        if key not in self._stored:
+            self._stored[key] = self._base.get(key)
+        return self._stored[key]
+
+    def _keep(self, key: bytes, value: bytes) -> bool:
+        self._stored.setdefault(key, value)
+        return True
 
 
 class _Unread(Struct, frozen=True):
