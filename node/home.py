@@ -9,7 +9,7 @@ from consensus.membership import Membership
 from node.config import NodeConfig
 from node.errors import DiskError, HomeError
 from node.storage.chain import ChainStore
-from node.storage.journal import Journal, JournalError, open_journal
+from node.storage.journal import Journal, JournalError, JournalFailed, open_journal
 from node.storage.leveldb import open_leveldb
 from node.storage.store import StoreError, StoreFull, StoreLocked
 from p2p.peers import PeerAddress
@@ -111,24 +111,27 @@ def open_storage(home: Path, constitution: Constitution) -> Iterator[Storage]:
         DiskError: the disk is full or fails.
 
     """
-    data = home / "data"
+    with ExitStack() as stack:
+        yield _open_storage(stack, home / "data", constitution)
+
+
+def _open_storage(stack: ExitStack, data: Path, constitution: Constitution) -> Storage:
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with ExitStack() as stack:
-            journal = stack.enter_context(open_journal(data / "journal", constitution.genesis_hash))
-            chain = ChainStore(stack.enter_context(open_leveldb(data / "leveldb")))
-            _init_chain(chain, constitution)
-            tree = build_tree(chain.iterate_buckets())
-            _check_root(chain, tree)
-            yield Storage(chain, journal, tree)
+        journal = stack.enter_context(open_journal(data / "journal", constitution.genesis_hash))
+        chain = ChainStore(stack.enter_context(open_leveldb(data / "leveldb")))
+        _init_chain(chain, constitution)
+        tree = build_tree(chain.iterate_buckets())
+        _check_root(chain, tree)
     except StoreLocked as error:
         raise HomeError(str(error)) from None
-    except StoreFull as error:
+    except (StoreFull, JournalFailed) as error:
         raise DiskError(str(error)) from None
     except (StoreError, JournalError) as error:
         raise HomeError(str(error)) from None
     except OSError as error:
         raise DiskError(f"{data}: {error.strerror}") from None
+    return Storage(chain, journal, tree)
 
 
 def _init_chain(chain: ChainStore, constitution: Constitution) -> None:

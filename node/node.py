@@ -4,6 +4,7 @@ Nothing is decided here. Recovery is this order and nothing else: the store's la
 """
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -22,6 +23,7 @@ from node.batching import Batcher
 from node.bookkeeping import Bookkeeping
 from node.clock import Clock, SteppedClock, SystemClock
 from node.config import NodeConfig
+from node.errors import DiskError, HomeError, PortBusyError
 from node.home import (
     Constitution,
     Storage,
@@ -38,12 +40,16 @@ from node.mempool import Mempool, MempoolLimits
 from node.metrics import Metrics
 from node.queries import Queries
 from node.rim import Rim
+from node.storage.journal import JournalError
+from node.storage.store import StoreError
 from node.verifier import open_verifier
 from node.watch import Watch
 from p2p.frames import Channel
-from p2p.network import NetworkSettings, open_network
+from p2p.listener import PortBusy
+from p2p.network import Network, NetworkSettings, open_network
 from p2p.peers import PeerAddress
 from p2p.transfer import RequestRefused
+from primitives.header import Validator
 from primitives.ids import ReplicaId, UnixMs
 from primitives.signing import SecretKey
 from vm.contract import LedgerContext
@@ -63,13 +69,22 @@ async def run_node(config: NodeConfig, home: Path, signing_key: SecretKey, tls_k
     """
     configure_logging(config.log, home)
     constitution = load_constitution(home)
-    async with AsyncExitStack() as stack:
-        storage = stack.enter_context(open_storage(home, constitution))
-        node = await stack.enter_async_context(
-            _open_node(config, home, constitution, storage, signing_key, tls_key_pem)
-        )
-        log.info("node_started", validator=config.name, height=storage.chain.get_height())
-        await node.run()
+    try:
+        async with AsyncExitStack() as stack:
+            storage = stack.enter_context(open_storage(home, constitution))
+            node = await stack.enter_async_context(
+                _open_node(config, home, constitution, storage, signing_key, tls_key_pem)
+            )
+            log.info("node_started", validator=config.name, height=storage.chain.get_height())
+            await node.run()
+    except* (JournalError, StoreError) as group:
+        raise DiskError(_get_first_line(group)) from None
+
+
+def _get_first_line(error: BaseException) -> str:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error)
 
 
 @asynccontextmanager
@@ -105,21 +120,7 @@ async def _open_node(
         bookkeeping = Bookkeeping(chain, queries, intake, metrics, constitution.membership, clock)
         wires = Wires()
         network = await stack.enter_async_context(
-            open_network(
-                NetworkSettings(
-                    chain=genesis.name,
-                    genesis_hash=constitution.genesis_hash,
-                    own=PeerAddress(
-                        own.name, own.public_key, own.tls_certificate, config.p2p.host, config.p2p.port
-                    ),
-                    signing_key=signing_key,
-                    tls_key_pem=tls_key_pem,
-                    listen_host=config.p2p.host,
-                    listen_port=config.p2p.port,
-                    peers=get_peer_addresses(constitution, config),
-                ),
-                wires,
-            )
+            _open_network(config, constitution, own, signing_key, tls_key_pem, wires)
         )
         host = Host(replica, storage.journal, network, applier, batcher, clock, bookkeeping, disk)
         inbox = Inbox(
@@ -144,6 +145,38 @@ async def _open_node(
             open_admin(AdminServices(clock, rim.get_status, node.stop, host.offer_batch), home)
         )
         yield node
+
+
+@asynccontextmanager
+async def _open_network(
+    config: NodeConfig,
+    constitution: Constitution,
+    own: Validator,
+    signing_key: SecretKey,
+    tls_key_pem: bytes,
+    wires: "Wires",
+) -> AsyncIterator[Network]:
+    settings = NetworkSettings(
+        chain=constitution.genesis.name,
+        genesis_hash=constitution.genesis_hash,
+        own=PeerAddress(own.name, own.public_key, own.tls_certificate, config.p2p.host, config.p2p.port),
+        signing_key=signing_key,
+        tls_key_pem=tls_key_pem,
+        listen_host=config.p2p.host,
+        listen_port=config.p2p.port,
+        peers=get_peer_addresses(constitution, config),
+    )
+    async with AsyncExitStack() as stack:
+        try:
+            network = await stack.enter_async_context(open_network(settings, wires))
+        except PortBusy as error:
+            raise PortBusyError(str(error)) from None
+        except ssl.SSLError as error:
+            raise HomeError(
+                f"the TLS key of keys/node.key and the certificates of genesis.bin do not belong together"
+                f" ({error.reason or error}); use the key and the genesis that were made for each other"
+            ) from None
+        yield network
 
 
 class Wires:
