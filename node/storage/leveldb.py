@@ -222,17 +222,22 @@ def _iterate(
     low, high, is_high_included = compute_range(prefix, start, reverse=reverse)
     with _named_failures(path):
         pairs = reads.iterator(
-            start=low, stop=high, include_stop=is_high_included, reverse=reverse, verify_checksums=True
+            # In reverse, plyvel 1.5.1 yields nothing when the only key of the range is its lower bound.
+            start=None if reverse else low,
+            stop=high,
+            include_stop=is_high_included,
+            reverse=reverse,
+            verify_checksums=True,
         )
-    return _follow(path, pairs)
+    return _follow(path, pairs, low or b"")
 
 
-def _follow(path: Path, pairs: _Pairs) -> Iterator[tuple[bytes, bytes]]:
+def _follow(path: Path, pairs: _Pairs, low: bytes) -> Iterator[tuple[bytes, bytes]]:
     try:
         while True:
             with _named_failures(path):
                 pair = next(pairs, None)
-            if pair is None:
+            if pair is None or pair[0] < low:
                 return
             yield pair
     finally:
