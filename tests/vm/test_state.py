@@ -56,8 +56,10 @@ def test_an_overlay_behaves_like_a_dictionary_with_undo(
         else:
             overlay.rollback()
             model = dict(marked)
-    writes = overlay.collect_writes()
-    assert list(writes) == sorted(writes)
+    changes = overlay.collect_changes()
+    assert list(changes) == sorted(changes)
+    assert all(old == state.values.get(key) and old != new for key, (old, new) in changes.items())
+    writes = {key: new for key, (_, new) in changes.items()}
     merged = {**state.values, **writes}
     assert {key: value for key, value in merged.items() if value is not None} == {
         key: encode(Number(value)) for key, value in model.items()
@@ -76,7 +78,11 @@ def test_records_may_be_removed_while_they_are_iterated() -> None:
     overlay = Overlay(make_state({b"a1": 1, b"a2": 2, b"a3": 3}))
     for key, _ in overlay.iterate(b"a", Number):
         overlay.write(key, None)
-    assert overlay.collect_writes() == {b"a1": None, b"a2": None, b"a3": None}
+    assert {key: new for key, (_, new) in overlay.collect_changes().items()} == {
+        b"a1": None,
+        b"a2": None,
+        b"a3": None,
+    }
 
 
 def test_a_write_of_what_was_never_read_is_undone_to_what_is_stored() -> None:
@@ -84,7 +90,7 @@ def test_a_write_of_what_was_never_read_is_undone_to_what_is_stored() -> None:
     overlay.write(b"a", Number(2))
     overlay.rollback()
     assert overlay.read(b"a", Number) == Number(1)
-    assert overlay.collect_writes() == {}
+    assert overlay.collect_changes() == {}
 
 
 def test_a_stored_record_is_read_as_its_type() -> None:
