@@ -13,7 +13,7 @@ from cli.failure import CliError, find_expected
 
 PROGRAM = """
 import asyncio, sys
-from cli.start import run_until_stopped
+from cli.serve import run_until_stopped
 
 async def work():
     print("running", flush=True)

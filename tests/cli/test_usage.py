@@ -96,15 +96,6 @@ def test_a_wrong_passphrase_is_not_allowed(
     assert "the passphrase is wrong" in ended.line
 
 
-def test_a_node_with_a_wrong_passphrase_does_not_start(
-    network: Path, gridbft: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("GRIDBFT_PASSPHRASE", "another")
-    ended = gridbft("start", "--home", network / "node0")
-    assert ended.code == ExitCode.NOT_ALLOWED
-    assert "the passphrase is wrong" in ended.line
-
-
 def test_a_key_file_that_others_may_read_is_refused(network: Path, gridbft: Command) -> None:
     key = network / "node0" / "keys" / "node.key"
     key.chmod(0o644)
