@@ -126,6 +126,8 @@ def _is_proposal_in_range(proposal: Proposal) -> bool:
 
 
 def _is_header_in_range(header: BlockHeader) -> bool:
+    if not (0 <= header.time_ms <= NUMBER_MAX and 0 <= header.protocol_version <= NUMBER_MAX):
+        return False
     return _is_position_in_range(header.epoch, header.height, header.sequence) and all(
         len(digest) == DIGEST_BYTES
         for digest in (
