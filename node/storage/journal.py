@@ -126,7 +126,7 @@ class Journal:
         """
         if len(record) > RECORD_BYTES_MAX:
             raise ValueError(f"a journal record has at most {RECORD_BYTES_MAX} bytes, this one {len(record)}")
-        if len(self._pending) > PENDING_RECORDS_MAX:
+        if len(self._pending) >= PENDING_RECORDS_MAX:
             raise ValueError(f"{PENDING_RECORDS_MAX} journal records wait for a sync")
         self._pending.append((bytes(record), twice))
 

@@ -1,0 +1,199 @@
+"""Every byte of a journal cut off or flipped: healed, refused or cut as a torn tail, and never a vote forgotten."""
+
+from pathlib import Path
+
+import pytest
+
+from node.storage.files import SystemFiles
+from node.storage.journal import JournalCorrupt, open_journal
+from node.storage.journal_frames import BLOCK_BYTES, SECTOR_BYTES, FileHeader, build_group, read_header
+from tests.node.storage.journals import (
+    GENESIS_HASH,
+    GROUPS,
+    RECORDS,
+    build_sample,
+    read_records,
+    write_groups,
+)
+from tests.node.storage.simulated_files import SimulatedFiles
+
+SAMPLE = build_sample()
+HEADER = read_header(SAMPLE)
+GROUP_OFFSETS = [len(build_sample(GROUPS[:count])) for count in range(len(GROUPS))]
+
+
+def find_copies(record: bytes, data: bytes = SAMPLE) -> list[int]:
+    """Return where a record's bytes stand in the file."""
+    places = []
+    place = data.find(record)
+    while place >= 0:
+        places.append(place)
+        place = data.find(record, place + 1)
+    return places
+
+
+def spoil(data: bytes, *places: int) -> bytes:
+    spoiled = bytearray(data)
+    for place in places:
+        spoiled[place] ^= 0x40
+    return bytes(spoiled)
+
+
+def test_the_sample_is_what_the_tests_below_take_it_for() -> None:
+    assert read_records(SAMPLE) == (RECORDS, SAMPLE)
+    assert len(find_copies(b"commit 1")) == 2
+    assert len(find_copies(b"batch 2")) == 1
+    assert [BLOCK_BYTES * number for number in range(1, 6)] == GROUP_OFFSETS
+
+
+@pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_journal_cut_at_any_byte_opens_with_a_prefix_of_its_records(step: int) -> None:
+    longest = 0
+    for size in range(0, len(SAMPLE), step):
+        try:
+            found, after = read_records(SAMPLE[:size])
+        except JournalCorrupt:
+            assert size < SECTOR_BYTES, size  # not even one header is whole, and that was never written so
+            continue
+        assert found == RECORDS[: len(found)], size
+        assert len(found) >= longest, size
+        for number, offset in enumerate(GROUP_OFFSETS):
+            assert size < offset + BLOCK_BYTES or len(found) >= sum(map(len, GROUPS[: number + 1])), size
+        assert read_records(after) == (found, after), size
+        longest = len(found)
+    assert longest == len(RECORDS)
+
+
+def test_a_journal_cut_at_any_byte_takes_new_records() -> None:
+    for size in range(SECTOR_BYTES, len(SAMPLE), 61):
+        files = SimulatedFiles()
+        files.put(Path("data/journal"), SAMPLE[:size])
+        found = write_groups(files, [[(b"new", True), (b"newer", False)]])
+        assert write_groups(files, []) == [*found, b"new", b"newer"], size
+
+
+@pytest.mark.parametrize(
+    ("bit", "step"), [(0x01, 13), (0x80, 17), pytest.param(0x04, 1, marks=pytest.mark.slow)]
+)
+def test_any_byte_flipped_is_healed_or_refused_or_cut_and_no_vote_is_forgotten(bit: int, step: int) -> None:
+    outcomes = {"healed": 0, "refused": 0, "cut": 0}
+    tail = [record for record, _ in GROUPS[-1]]
+    for place in range(0, len(SAMPLE), step):
+        data = bytearray(SAMPLE)
+        data[place] ^= bit
+        try:
+            found, after = read_records(bytes(data))
+        except JournalCorrupt:
+            outcomes["refused"] += 1
+            continue
+        if found == RECORDS:
+            outcomes["healed"] += 1
+        else:
+            # one flip leaves a copy of every vote: what is missing is the last group's single record
+            assert found == RECORDS[:-1], place
+            assert tail[-1] == b"prepared 2"
+            outcomes["cut"] += 1
+        assert read_records(after) == (found, after), place
+    assert outcomes["healed"] > 0
+    assert outcomes["refused"] > 0
+
+
+def test_a_flipped_copy_is_healed_on_disk_so_that_the_other_may_be_lost_later() -> None:
+    first, second = find_copies(b"commit 1")
+    found, after = read_records(spoil(SAMPLE, first))
+    assert found == RECORDS
+    assert len(find_copies(b"commit 1", after)) == 2
+    assert read_records(spoil(after, find_copies(b"commit 1", after)[1]))[0] == RECORDS
+    assert read_records(spoil(SAMPLE, second))[0] == RECORDS
+
+
+def test_a_vote_without_any_copy_is_refused_with_its_place_and_advice() -> None:
+    with pytest.raises(JournalCorrupt) as caught:
+        read_records(spoil(SAMPLE, *find_copies(b"commit 1")))
+    text = str(caught.value)
+    assert "record 4 is lost" in text
+    assert "new key" in text
+    assert "\n" not in text
+
+
+def test_a_single_record_damaged_in_the_middle_is_refused() -> None:
+    with pytest.raises(JournalCorrupt, match="record 6 is lost"):
+        read_records(spoil(SAMPLE, *find_copies(b"batch 2")))
+
+
+def test_a_single_record_damaged_in_a_group_whose_second_copies_are_there_is_refused() -> None:
+    with pytest.raises(JournalCorrupt, match="had been written whole"):
+        read_records(spoil(SAMPLE, *find_copies(b"prepared 2")))
+
+
+def test_a_last_group_that_is_nowhere_intact_is_cut() -> None:
+    start = GROUP_OFFSETS[-1]
+    for tail in (bytes(BLOCK_BYTES), b"\xff" * BLOCK_BYTES, b"\xf7GBJ" * 700, SAMPLE[start + 1 :]):
+        found, after = read_records(SAMPLE[:start] + tail)
+        assert found == RECORDS[:-3]
+        assert read_records(after) == (found, after)
+
+
+def test_a_whole_group_lost_in_the_middle_is_refused() -> None:
+    for start in GROUP_OFFSETS[:-1]:
+        with pytest.raises(JournalCorrupt):
+            read_records(SAMPLE[:start] + bytes(BLOCK_BYTES) + SAMPLE[start + BLOCK_BYTES :])
+
+
+def test_a_lost_sector_never_takes_both_copies_of_a_vote() -> None:
+    for start in range(BLOCK_BYTES, len(SAMPLE), SECTOR_BYTES):
+        data = SAMPLE[:start] + bytes(SECTOR_BYTES) + SAMPLE[start + SECTOR_BYTES :]
+        try:
+            found, _ = read_records(data)
+        except JournalCorrupt:
+            continue
+        assert found == RECORDS, start
+
+
+def test_either_header_alone_is_enough_and_is_healed() -> None:
+    for offset in (0, SECTOR_BYTES):
+        found, after = read_records(spoil(SAMPLE, offset + 20))
+        assert found == RECORDS
+        assert read_records(spoil(after, SECTOR_BYTES - offset + 20))[0] == RECORDS
+    with pytest.raises(JournalCorrupt, match="no header"):
+        read_records(spoil(SAMPLE, 20, SECTOR_BYTES + 20))
+
+
+@pytest.mark.parametrize("is_salt_known", [False, True])
+def test_bytes_inside_a_damaged_record_pass_for_a_record_only_if_the_salt_were_known(
+    is_salt_known: bool,
+) -> None:
+    # A stranger's transaction holds a frame that is right in everything: place, number, genesis.
+    start, number = GROUP_OFFSETS[-1], len(RECORDS) - 3
+    stranger = HEADER if is_salt_known else FileHeader(HEADER.version, HEADER.genesis_hash, bytes(16))
+    forged = build_group(stranger, start + BLOCK_BYTES, number, [(b"forged", False)])
+    head_bytes = build_group(HEADER, start, number, [(b"x", False)]).index(b"x")
+    record = bytes(BLOCK_BYTES - head_bytes) + forged
+    data = SAMPLE[:start] + build_group(HEADER, start, number, [(record, False)])
+    assert read_records(data)[0] == [*RECORDS[:-3], record]
+    found, _ = read_records(spoil(data, start + head_bytes + 5))
+    assert found == [*RECORDS[:-3], *([b"forged"] if is_salt_known else [])]
+
+
+def test_records_of_an_older_file_at_the_same_place_are_not_believed() -> None:
+    # What a file system may show of a block that another file had: another salt, so no frame.
+    start = GROUP_OFFSETS[-1]
+    found, _ = read_records(SAMPLE[:start] + build_sample()[start:])
+    assert found == RECORDS[:-3]
+
+
+def test_a_tail_of_magic_words_is_passed_over_quickly() -> None:
+    found, after = read_records(SAMPLE + b"\xf7GBJ\x00" * 200_000)
+    assert (found, after) == (RECORDS, SAMPLE[: len(after)])
+
+
+def test_a_torn_tail_is_cut_on_the_real_disk(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    path.write_bytes(SAMPLE + b"torn")
+    with open_journal(path, GENESIS_HASH, SystemFiles()) as journal:
+        assert journal.records == RECORDS
+        assert journal.size == path.stat().st_size <= len(SAMPLE)
+        journal.append(b"next", twice=True)
+        journal.sync()
+    with open_journal(path, GENESIS_HASH) as journal:
+        assert journal.records == [*RECORDS, b"next"]
