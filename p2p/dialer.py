@@ -70,6 +70,7 @@ class Dialer:
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             ws_response_class=OutgoingSocket,
+            trace_configs=[_build_refusal_of_redirects()],
         ) as session:
             async with asyncio.timeout(self.timing.handshake_s):
                 socket = await session.ws_connect(
@@ -95,8 +96,26 @@ class Dialer:
             return f"no link to {where} within {self.timing.handshake_s:g} s"
         if isinstance(error, HandshakeError):
             return str(error)
+        if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError) and not isinstance(
+            error, aiohttp.ClientConnectorError
+        ):
+            return (
+                f"{peer.name} at {where} cut the connection before the handshake: it does not know this node's"
+                " certificate, or takes no more connections now; its log says which"
+            )
         reason = describe_error(cause) if isinstance(cause, OSError) else str(error)
         return f"cannot connect to {where}: {reason or type(error).__name__}"
+
+
+def _build_refusal_of_redirects() -> aiohttp.TraceConfig:
+    """Return what ends a try that is redirected: a member must not make this node ask other machines."""
+
+    async def refuse(*_: object) -> None:
+        raise aiohttp.ClientConnectionError("it redirects to another address instead of taking the link")
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_redirect.append(refuse)
+    return trace
 
 
 def _bracket(host: str) -> str:
