@@ -57,9 +57,9 @@ def load_constitution(home: Path) -> Constitution:
             data = file.read(GENESIS_BYTES_MAX + 1)
     except OSError as error:
         raise HomeError(f"{path}: {error.strerror}; copy the network's genesis there") from None
+    if len(data) > GENESIS_BYTES_MAX:
+        raise HomeError(f"{path} is larger than any genesis; copy the network's genesis there")
     try:
-        if len(data) > GENESIS_BYTES_MAX:
-            raise DecodeError("too large")
         genesis = decode_genesis(data)
     except DecodeError as error:
         raise HomeError(f"{path} is not a genesis of this version: {error}") from None

@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from consensus.codec import decode_record
-from consensus.replica import Replica, describe_phase
+from consensus.replica import Replica
 from consensus.state import Settings
 from node.answers import Answers
 from node.api.admin import AdminServices, open_admin
@@ -22,7 +22,7 @@ from node.applier import Applier
 from node.batching import Batcher
 from node.bookkeeping import Bookkeeping
 from node.clock import Clock, SteppedClock, SystemClock
-from node.config import NodeConfig
+from node.config import MempoolConfig, NodeConfig
 from node.errors import DiskError, HomeError, PortBusyError
 from node.home import (
     Constitution,
@@ -100,11 +100,7 @@ async def _open_node(
     genesis, chain = constitution.genesis, storage.chain
     clock = _build_clock(config, chain.get_latest_header().time_ms)
     own = get_validator(constitution, config.name, signing_key.public)
-    mempool = Mempool(
-        MempoolLimits(
-            config.mempool.transactions_max, config.mempool.bytes_max, config.mempool.account_transactions_max
-        )
-    )
+    mempool = _build_mempool(config.mempool)
     ledger = LedgerContext(genesis, constitution.genesis_hash)
     metrics, queries = Metrics(), Queries(genesis, chain, mempool)
     replica = _build_replica(constitution, storage, signing_key)
@@ -126,14 +122,7 @@ async def _open_node(
         inbox = Inbox(
             host, network, constitution.membership, constitution.genesis_hash, verifier, mempool, intake
         )
-        watch = Watch(
-            host,
-            mempool,
-            batcher,
-            network,
-            genesis.consensus,
-            lambda: describe_phase(replica.view) != "normal",
-        )
+        watch = Watch(host, mempool, batcher, network, genesis.consensus)
         bookkeeping.connect(inbox, watch, network)
         intake.connect(network, host.offer_batch)
         wires.connect(inbox, intake, Answers(replica, mempool, chain))
@@ -235,6 +224,11 @@ class Node:
         while True:
             await asyncio.sleep(self._watch.period_s)
             self._watch.look(self._host.now())
+
+
+def _build_mempool(config: MempoolConfig) -> Mempool:
+    limits = MempoolLimits(config.transactions_max, config.bytes_max, config.account_transactions_max)
+    return Mempool(limits)
 
 
 def _build_clock(config: NodeConfig, block_time_ms: int) -> Clock:

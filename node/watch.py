@@ -1,8 +1,7 @@
 """Watching the primary from here: what it owes is first forwarded to it, then complained of."""
 
-from collections.abc import Callable
-
 from consensus.events import Now, Overdue
+from consensus.replica import describe_phase
 from node.batching import Batcher
 from node.host import Host
 from node.mempool import Mempool
@@ -23,14 +22,12 @@ class Watch:
         batcher: Batcher,
         network: Network,
         parameters: ConsensusParameters,
-        is_behind: Callable[[], bool],
     ) -> None:
         self._host = host
         self._mempool = mempool
         self._batcher = batcher
         self._network = network
         self._parameters = parameters
-        self._is_behind = is_behind
         self._due_since_ms: int | None = None
         self._complained_ms = 0
         self._forwarded: bytes | None = None
@@ -51,7 +48,7 @@ class Watch:
     def look(self, now: Now) -> None:
         """Offer a batch if this node leads, and otherwise see whether its primary is late."""
         self._host.offer_batch()
-        if self._is_behind():
+        if describe_phase(self._host.replica.view) != "normal":
             self.restart_deadlines()
             return
         deadline_ms = self._parameters.request_deadline_ms
