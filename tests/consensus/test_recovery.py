@@ -3,9 +3,29 @@
 import pytest
 
 from consensus.codec import decode_record, encode_record
-from consensus.effects import Broadcast, Effect, OwnMessage, Persist, Send, ViewEntered
+from consensus.effects import (
+    Broadcast,
+    Diverged,
+    Effect,
+    OwnMessage,
+    OwnProposal,
+    Persist,
+    Send,
+    SignedHeader,
+    ViewEntered,
+    WantBatch,
+)
 from consensus.events import Event, Executed, Proposed, Received, TimerFired
-from consensus.messages import Certificate, Commit, Envelope, Prepare, ViewChange
+from consensus.messages import (
+    Certificate,
+    Checkpoint,
+    Commit,
+    Envelope,
+    Prepare,
+    PrePrepare,
+    Proposal,
+    ViewChange,
+)
 from consensus.replica import START_GENERATION, Replica
 from consensus.state import ReplicaState
 from primitives.header import BlockHeader
@@ -13,8 +33,11 @@ from primitives.ids import Epoch, Sequence, View
 from tests.consensus.builders import (
     Desk,
     batch_of,
+    build_header,
     certificate,
+    digest_of,
     empty_new_view,
+    found,
     header_chain,
     now,
     pre_prepare,
@@ -184,3 +207,29 @@ def test_everybody_who_lost_the_view_change_goes_on() -> None:
         cluster.restart(index)
     cluster.submit(b"after")
     cluster.run_until(lambda: min(cluster.heights()) == 1, 5000)
+
+
+def test_a_vote_whose_proposal_was_lost_is_not_given_to_another() -> None:
+    desk = Desk(1)
+    desk.hear(pre_prepare(BATCH), BATCH)
+    records = [effect.record for effect in desk.effects if isinstance(effect, Persist)]
+    votes = [record for record in records if isinstance(record, OwnMessage)]
+    restored = Desk(1, Replica(desk.settings, build_first_header(), None, votes))
+    other = batch_of(b"other")
+    assert not said(restored.hear(pre_prepare(other), other), Prepare)
+
+
+def test_a_position_that_was_proposed_is_not_asked_for_again() -> None:
+    bound = OwnProposal(Proposal(0, 0, 1, digest_of(BATCH)))
+    restored = Desk(0, Replica(Desk(0).settings, build_first_header(), None, [bound]))
+    answer = Proposed(now(), Epoch(0), View(0), Sequence(1), batch_of(b"other"))
+    assert not said(restored.tell(answer), PrePrepare)
+    assert not found(restored.effects, WantBatch)
+
+
+def test_a_height_that_was_signed_is_not_signed_with_another_header() -> None:
+    header = build_header(BATCH)
+    replica = Replica(Desk(1).settings, header, None, [SignedHeader(1, bytes(32))])
+    restored = Desk(1, replica)
+    assert found(restored.effects, Diverged)
+    assert not said(restored.effects, Checkpoint)
