@@ -118,6 +118,7 @@ def open_storage(home: Path, constitution: Constitution) -> Iterator[Storage]:
 def _open_storage(stack: ExitStack, data: Path, constitution: Constitution) -> Storage:
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _check_journal_kept(data)
         journal = stack.enter_context(open_journal(data / "journal", constitution.genesis_hash))
         chain = ChainStore(stack.enter_context(open_leveldb(data / "leveldb")))
         _init_chain(chain, constitution)
@@ -132,6 +133,15 @@ def _open_storage(stack: ExitStack, data: Path, constitution: Constitution) -> S
     except OSError as error:
         raise DiskError(f"{data}: {error.strerror}") from None
     return Storage(chain, journal, tree)
+
+
+def _check_journal_kept(data: Path) -> None:
+    """Refuse a chain without its journal, which is made before the chain: nobody knows what was signed."""
+    if (data / "leveldb").exists() and not (data / "journal").exists():
+        raise HomeError(
+            f"{data / 'journal'} is missing although the chain is there: without it this validator could contradict"
+            " what it signed; put the file back, or replace the validator's key"
+        )
 
 
 def _init_chain(chain: ChainStore, constitution: Constitution) -> None:

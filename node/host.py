@@ -42,7 +42,7 @@ RECEIVED_WAITING_MAX = 8192
 """Messages that wait for a step: more than all windows of 128 validators; beyond it they are dropped and sent again."""
 
 JOURNAL_BYTES_MAX = 8 * 1024 * 1024
-"""The journal is rewritten beyond this: a start reads it in well under a second."""
+"""The journal is rewritten beyond this, or beyond twice what is still needed: a start reads it in under a second."""
 
 
 class Listener(Protocol):
@@ -84,6 +84,7 @@ class Host:
         self._received = 0
         self._wakeup = asyncio.Event()
         self._failure: BaseException | None = None
+        self._rewrite_above = JOURNAL_BYTES_MAX
         self._deliveries: asyncio.Queue[Deliver] = asyncio.Queue(maxsize=1)
         self._timers: dict[TimerName, asyncio.TimerHandle] = {}
 
@@ -152,9 +153,10 @@ class Host:
             self._journal.append(encode_record(record), twice=is_vote_record(record))
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._executor, self._journal.sync)
-        if self._journal.size > JOURNAL_BYTES_MAX:
+        if self._journal.size > self._rewrite_above:
             kept = [(encode_record(r), is_vote_record(r)) for r in self.replica.get_journal_records()]
             await loop.run_in_executor(self._executor, self._journal.rewrite, kept)
+            self._rewrite_above = max(JOURNAL_BYTES_MAX, 2 * self._journal.size)
 
     def _perform(self, effect: Effect) -> None:
         match effect:
