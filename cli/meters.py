@@ -62,33 +62,34 @@ class MetersAnswer(msgspec.Struct, frozen=True):
     next_after: str | None = None
 
 
+OpeningOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME", help="Start of its first slot in UTC. (default: the next slot)", show_default=False
+    ),
+]
+ImportOption = Annotated[int, typer.Option("--import-wh", min=0, metavar="WH", help="Import register then.")]
+ExportOption = Annotated[int, typer.Option("--export-wh", min=0, metavar="WH", help="Export register then.")]
+RatingOption = Annotated[
+    int, typer.Option("--rating-w", min=1, metavar="W", help="What the connection carries.")
+]
+OwnerOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ACCOUNT", help="Who is billed. (default: the meter's own account)", show_default=False
+    ),
+]
+
+
 @app.command()
 def register(
     meter: NameArgument,
     *,
-    opening: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME",
-            help="Start of its first slot in UTC. (default: the next slot)",
-            show_default=False,
-        ),
-    ] = None,
-    import_wh: Annotated[
-        int, typer.Option("--import-wh", min=0, metavar="WH", help="Import register then.")
-    ] = 0,
-    export_wh: Annotated[
-        int, typer.Option("--export-wh", min=0, metavar="WH", help="Export register then.")
-    ] = 0,
-    rating_w: Annotated[
-        int, typer.Option("--rating-w", min=1, metavar="W", help="What the connection carries.")
-    ] = RATING_DEFAULT_W,
-    owner: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ACCOUNT", help="Who is billed. (default: the meter's own account)", show_default=False
-        ),
-    ] = None,
+    opening: OpeningOption = None,
+    import_wh: ImportOption = 0,
+    export_wh: ExportOption = 0,
+    rating_w: RatingOption = RATING_DEFAULT_W,
+    owner: OwnerOption = None,
     public_key: PublicKeyOption = None,
     home: HomeOption = None,
     node: NodeOption = None,
