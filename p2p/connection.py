@@ -106,8 +106,8 @@ class Connection:
             self._ended.set_result(reason)
 
     async def run(self) -> str:
-        """Send, receive and answer until the link is gone, say why to the other end, and return the reason."""
-        reason = "this node is stopping"
+        """Send, receive and answer until the link is gone or ended; return the reason. The socket is left to close."""
+        reason = "the peer is stopping"
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = [tasks.create_task(self._read(tasks)), tasks.create_task(self._write())]
@@ -117,7 +117,6 @@ class Connection:
         finally:
             self.end(reason)
             self.requests.fail_all(f"the link ended: {reason}")
-            await close_socket(self._socket, reason)
         return reason
 
     async def _write(self) -> None:

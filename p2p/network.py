@@ -1,6 +1,7 @@
 """The network of members: authenticated bytes to one, to all, and questions with answers; no meaning."""
 
 import asyncio
+import math
 import secrets
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -24,8 +25,8 @@ from primitives.signing import SecretKey
 
 log = structlog.get_logger("gridbft.p2p")
 
-MALFORMED_POINTS = 50
-"""A peer that frames nonsense twice in a minute is not talked to for a while."""
+MALFORMED_POINTS = 60
+"""A peer that frames nonsense twice in half a minute is not talked to for a while."""
 
 
 class Handlers(Protocol):
@@ -183,7 +184,7 @@ class Network:
         claimed = self._names.get(certificate)
         try:
             if claimed is not None and self._get_ban_s(claimed) > 0:
-                await close_socket(socket, f"banned for {self._get_ban_s(claimed):.0f} s more")
+                await close_socket(socket, f"banned for {math.ceil(self._get_ban_s(claimed))} s more")
                 return
             await self._take(socket, certificate, None, on_known)
         except HandshakeError as error:
@@ -253,12 +254,12 @@ class Network:
         if self._is_closing:
             raise HandshakeError("the peer is stopping")
         on_known()
-        task = self._tasks.create_task(self._run_link(Connection(socket, peer, self)))
+        task = self._tasks.create_task(self._run_link(socket, Connection(socket, peer, self)))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         await asyncio.wait([task])
 
-    async def _run_link(self, link: Connection) -> None:
+    async def _run_link(self, socket: WebSocket, link: Connection) -> None:
         """Run an authenticated link; it replaces an older one of the same member, which is half dead."""
         key = link.peer.key
         record = self._records[key]
@@ -268,7 +269,7 @@ class Network:
             self._note_change(link.peer, is_connected=False, reason="replaced by a newer link")
         self._links[key] = link
         self._note_change(link.peer, is_connected=True, reason="")
-        reason = "this node is stopping"
+        reason = "the peer is stopping"
         try:
             reason = await link.run()
         finally:
@@ -278,6 +279,7 @@ class Network:
             if self._links.get(key) is link:
                 del self._links[key]
                 self._note_change(link.peer, is_connected=False, reason=reason)
+            await close_socket(socket, reason)
 
     def _note_change(self, peer: PeerAddress, *, is_connected: bool, reason: str) -> None:
         record = self._records[peer.key]
@@ -316,7 +318,7 @@ class Network:
             connected=link is not None,
             since_s=round(now_s - record.changed_s, 1),
             score=int(record.compute_score(now_s)),
-            banned_for_s=round(record.get_ban_s(now_s), 1),
+            banned_for_s=math.ceil(record.get_ban_s(now_s) * 10) / 10,  # 0 only when the ban is over
             last_error=record.last_error,
             queued_bytes=0 if link is None else link.outbox.queued_bytes,
             dropped=record.dropped + (0 if link is None else link.outbox.dropped),

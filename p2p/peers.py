@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 BAN_SCORE = 100
-"""Five forged messages: correct nodes send none, a broken link garbles inside TLS, which breaks it."""
+"""A handful of forged messages: correct nodes send none, a broken link garbles inside TLS, which breaks it."""
 
 SCORE_HALVES_S = 60.0
 """Old faults are forgotten by halves: an upgrade that spoke nonsense for a moment does not isolate a node."""
@@ -93,7 +93,7 @@ class PeerRecord:
         self._score = self.compute_score(now_s) + points
         self._scored_s = now_s
         self.note_error(reason)
-        if self._score < BAN_SCORE or self.is_banned(now_s):
+        if round(self._score) < BAN_SCORE or self.is_banned(now_s):
             return False
         self._banned_until_s = now_s + self._ban_s
         self._score = 0.0

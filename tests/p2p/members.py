@@ -32,9 +32,13 @@ class Member:
     """Who a member is."""
 
     name: str
-    key: SecretKey
+    seed: bytes
     certificate: bytes
     key_pem: bytes
+
+    @property
+    def key(self) -> SecretKey:
+        return SecretKey(self.seed)
 
     def build_address(self, port: int = NOWHERE) -> PeerAddress:
         return PeerAddress(self.name, self.key.public, self.certificate, HOST, port)
@@ -43,13 +47,15 @@ class Member:
 @cache
 def make_members(count: int) -> tuple[Member, ...]:
     """Members in the order of their keys: each one dials those after it."""
-    keys = sorted((SecretKey(bytes([index + 1]) * 32) for index in range(count)), key=lambda key: key.public)
-    return tuple(make_member(f"house-{index}", key) for index, key in enumerate(keys))
+    seeds = sorted(
+        (bytes([index + 1]) * 32 for index in range(count)), key=lambda seed: SecretKey(seed).public
+    )
+    return tuple(make_member(f"house-{index}", seed) for index, seed in enumerate(seeds))
 
 
-def make_member(name: str, key: SecretKey) -> Member:
+def make_member(name: str, seed: bytes) -> Member:
     identity = make_tls_identity(name)
-    return Member(name, key, identity.certificate, identity.key_pem)
+    return Member(name, seed, identity.certificate, identity.key_pem)
 
 
 class Ear:
