@@ -44,6 +44,7 @@ _CHECKSUM_BYTES = DIGEST_BYTES
 
 ONLY, FIRST, SECOND = 0, 1, 2
 """Which copy of its record a frame is: of one, or of two."""
+_COPIES = frozenset((ONLY, FIRST, SECOND))
 
 
 class Damage(Exception):  # noqa: N818  # it reads as what was found
@@ -194,13 +195,19 @@ def _build_frame(header: FileHeader, frame: _Frame) -> bytes:
 
 
 def _read_frame(data: bytes, header: FileHeader, offset: int) -> _Frame | None:
+    """Return the frame at ``offset``, or None: cheap doubts first, as garbage may be full of magic words."""
     start = offset + _HEAD_BYTES
     head = data[offset:start]
-    if len(head) < _HEAD_BYTES or head[_HEAD.size :] != _compute_check(header, offset, head[: _HEAD.size]):
+    if len(head) < _HEAD_BYTES:
         return None
     _, copy, number, last, length = _HEAD.unpack(head[: _HEAD.size])
-    record, checksum = data[start : start + length], data[start + length :][:_CHECKSUM_BYTES]
-    if len(record) < length or checksum != _compute_checksum(header, offset, head, record):
+    end = start + length
+    if copy not in _COPIES or last < number or end + _CHECKSUM_BYTES > len(data):
+        return None
+    if head[_HEAD.size :] != _compute_check(header, offset, head[: _HEAD.size]):
+        return None
+    record = data[start:end]
+    if data[end : end + _CHECKSUM_BYTES] != _compute_checksum(header, offset, head, record):
         return None
     return _Frame(copy, number, last, record, offset)
 
