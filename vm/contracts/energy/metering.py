@@ -44,7 +44,7 @@ from vm.genesis import is_price_pair_sound
 from vm.receipt import Rejection
 
 METERS_MAX = 10_000
-"""A slot settles in one block: 10,000 lines take well under a second."""
+"""A slot settles in one block, and 10,000 lines take about a second of one core: no more may wait for it."""
 
 RATING_W_MAX = 1_000_000
 """One megawatt: beyond any connection in a community."""
