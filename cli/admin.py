@@ -10,7 +10,7 @@ from cli.failure import CliError
 
 ADMIN_TIMEOUT_S = 5
 ANSWER_BYTES_MAX = 1024 * 1024
-"""A status of 128 validators takes 60 kB."""
+"""A status of 80 validators takes 60 kB."""
 
 
 class _UnixConnection(http.client.HTTPConnection):

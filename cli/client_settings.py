@@ -23,7 +23,7 @@ ANY_ADDRESSES = frozenset({"0.0.0.0", "::"})  # noqa: S104  # what a server list
 WALLETS_DIRECTORY = "wallets"
 SETTINGS_BYTES_MAX = 1024 * 1024
 GENESIS_BYTES_MAX = 1024 * 1024
-"""128 validators with certificates take 60 kB."""
+"""80 validators with certificates take 60 kB."""
 
 
 class ValidatorEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

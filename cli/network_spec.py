@@ -19,7 +19,7 @@ from vm.genesis import (
 )
 
 SPEC_BYTES_MAX = 1024 * 1024
-"""128 validators take 16 kB; a longer file was named by mistake."""
+"""80 validators take 16 kB; a longer file was named by mistake."""
 PORT_MAX = 65535
 HOST_LENGTH_MAX = 253
 """RFC 1035, section 2.3.4."""

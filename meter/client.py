@@ -64,7 +64,7 @@ from vm.transaction import SealedTransaction
 T = TypeVar("T")
 
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
-"""100 proofs with certificates of 128 validators take 2.5 MB in base64."""
+"""100 proofs with certificates of 80 validators take 2.5 MB in base64."""
 PROOFS_PER_REQUEST = 100
 SUBMIT_BYTES_MAX = 256 * 1024
 """A thousand readings; more go in several requests."""

@@ -17,7 +17,7 @@ from vm.receipt import Receipt, ReceiptProof, is_receipt_included
 from vm.state_root import StateProof, is_state_proof_valid
 
 CERTIFIED_RECEIPT_BYTES_MAX = 256 * 1024
-"""A certificate of 128 validators has 13 kB, a header 0.2 kB: room for a thousand linked headers."""
+"""A certificate of 80 validators has 13 kB, a header 0.2 kB: room for a thousand linked headers."""
 
 STATE_PROOF_BYTES_MAX = 192 * 1024
 """A bucket of 4,096 leaves and four nodes of 16 children."""

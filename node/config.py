@@ -18,7 +18,7 @@ from vm.genesis import is_name_sound
 
 CONFIG_NAME = "config.toml"
 CONFIG_BYTES_MAX = 1024 * 1024
-"""128 peers take 10 kB; a longer file was named by mistake."""
+"""80 peers take 10 kB; a longer file was named by mistake."""
 ENVIRONMENT_PREFIX = "GRIDBFT_"
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]

@@ -22,7 +22,7 @@ from vm.state_root import StateTree, build_tree
 
 GENESIS_NAME = "genesis.bin"
 GENESIS_BYTES_MAX = 1024 * 1024
-"""128 validators with their certificates take 100 kB."""
+"""80 validators with their certificates take 100 kB."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ from p2p.network import Network
 from vm.executor import BlockResult
 
 RECEIVED_WAITING_MAX = 8192
-"""Messages that wait for a step: more than all windows of 128 validators; beyond it they are dropped and sent again."""
+"""Messages that wait for a step: more than all windows of 80 validators; beyond it they are dropped and sent again."""
 
 JOURNAL_BYTES_MAX = 8 * 1024 * 1024
 """The journal is rewritten beyond this, or beyond twice what is still needed: a start reads it in under a second."""

@@ -12,11 +12,12 @@ BATCH_BYTES_MAX = 512 * 1024
 VALIDATORS_MIN = 4
 """PBFT with one fault needs four (Castro and Liskov 1999, section 3)."""
 
-VALIDATORS_MAX = 128
-"""Certificates stay below 13 kB; the largest published energy chain has 72 (Quartierstrom, 2020)."""
+VALIDATORS_MAX = 80
+"""A new-view quotes a quorum of view changes with their prepared certificates: up to 80 validators five of them fit a
+frame, more than the depth ever has open. The largest published energy chain has 72 (Quartierstrom, 2020)."""
 
 FRAME_BYTES_MAX = 2 * 1024 * 1024
-"""Holds a batch with its transactions, or a new-view of 128 validators; larger answers are paged."""
+"""Holds a batch with its transactions, or a new-view of 80 validators; larger answers are paged."""
 
 NAME_BYTES_MAX = 32
 """Names of validators, homes and accounts as shown to people."""

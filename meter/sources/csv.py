@@ -19,7 +19,7 @@ from vm.genesis import PRICE_MAX, SLOT_SECONDS_ALLOWED
 REGISTER_MAX_WH = 10**12
 """A terawatt hour: no home's register gets there, and sums of a community stay far below 64 bits."""
 HOMES_MAX = 10_000
-"""Ten times the largest community that a network of 128 validators serves."""
+"""Ten times the largest community that a network of 80 validators serves."""
 READINGS_MAX = 100_000
 """Quarter hours of one meter for almost three years; larger files are submitted in parts."""
 DAY_S = 86_400

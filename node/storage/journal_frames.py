@@ -11,7 +11,8 @@ in the file, so that no bytes inside a record (transactions are written by stran
 
 What is found is judged by the records' numbers. A number missing below a valid one is damage in the middle, refused.
 Numbers missing at the end are a torn tail, which was never synced and so never spoken of; but where a second copy of
-the same group is there, all its records had been written: refused. Damage to one copy of two is healed.
+the same group is there, all its records had been written: refused. So is an end where heads of two groups are left,
+as only the last group can be torn. Damage to one copy of two is healed.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,7 +29,7 @@ SECTOR_BYTES = 512
 """The smallest unit a disk loses: two copies never share one."""
 
 RECORD_BYTES_MAX = 8 * 1024 * 1024
-"""A new-view of 128 validators takes 3 MB; a longer length is damage."""
+"""A new-view of 80 validators takes 3 MB; a longer length is damage."""
 
 SALT_BYTES = 16
 VERSION = 1
@@ -84,6 +85,7 @@ class _Frame:
     last: int
     record: bytes
     offset: int
+    is_intact: bool = True
 
 
 def build_header(header: FileHeader) -> bytes:
@@ -134,7 +136,8 @@ def scan(data: bytes, header: FileHeader) -> Scan:
         Damage: records are missing that are not a torn tail.
 
     """
-    frames = list(_find_frames(data, header))
+    found = list(_find_frames(data, header))
+    frames = [frame for frame in found if frame.is_intact]
     copies: dict[int, list[_Frame]] = {}
     for frame in frames:
         copies.setdefault(frame.number, []).append(frame)
@@ -150,6 +153,11 @@ def scan(data: bytes, header: FileHeader) -> Scan:
             raise Damage(
                 frame.offset, f"record {frame.last} is lost although its group had been written whole"
             )
+    if len({frame.last for frame in found if frame.last >= len(copies)}) > 1:
+        raise Damage(
+            frames[-1].offset if frames else BLOCK_BYTES,
+            f"record {len(copies)} is lost and more than one group with it",
+        )
     end = frames[-1].offset + _get_frame_bytes(frames[-1].record) if frames else min(BLOCK_BYTES, len(data))
     records = [(copies[number][0].record, copies[number][0].copy != ONLY) for number in range(len(copies))]
     return Scan(
@@ -163,14 +171,15 @@ def scan(data: bytes, header: FileHeader) -> Scan:
 
 
 def _find_frames(data: bytes, header: FileHeader) -> Iterator[_Frame]:
-    """Yield the valid frames in the order of the file; whatever is between them is passed over."""
+    """Yield the frames with a valid head in the order of the file; whatever is between them is passed over."""
     position = BLOCK_BYTES
     while (offset := data.find(_FRAME_MAGIC, position)) >= 0:
         frame = _read_frame(data, header, offset)
-        if frame is None:
+        if frame is None or not frame.is_intact:
             position = offset + 1
         else:
             position = offset + _get_frame_bytes(frame.record)
+        if frame is not None:
             yield frame
 
 
@@ -195,21 +204,23 @@ def _build_frame(header: FileHeader, frame: _Frame) -> bytes:
 
 
 def _read_frame(data: bytes, header: FileHeader, offset: int) -> _Frame | None:
-    """Return the frame at ``offset``, or None: cheap doubts first, as garbage may be full of magic words."""
+    """Return the frame at ``offset``, intact or not, or None without a valid head.
+
+    Cheap doubts come first, as garbage may be full of magic words.
+    """
     start = offset + _HEAD_BYTES
     head = data[offset:start]
     if len(head) < _HEAD_BYTES:
         return None
     _, copy, number, last, length = _HEAD.unpack(head[: _HEAD.size])
-    end = start + length
-    if copy not in _COPIES or last < number or end + _CHECKSUM_BYTES > len(data):
+    if copy not in _COPIES or last < number or length > RECORD_BYTES_MAX:
         return None
     if head[_HEAD.size :] != _compute_check(header, offset, head[: _HEAD.size]):
         return None
-    record = data[start:end]
-    if data[end : end + _CHECKSUM_BYTES] != _compute_checksum(header, offset, head, record):
-        return None
-    return _Frame(copy, number, last, record, offset)
+    end = start + length
+    record, checksum = data[start:end], data[end : end + _CHECKSUM_BYTES]
+    is_intact = len(record) == length and checksum == _compute_checksum(header, offset, head, record)
+    return _Frame(copy, number, last, record, offset, is_intact)
 
 
 def _compute_check(header: FileHeader, offset: int, fields: bytes) -> bytes:

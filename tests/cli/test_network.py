@@ -182,7 +182,7 @@ def test_fewer_than_four_validators_are_refused(tmp_path: Path, spec: Path, grid
     spec.write_text(text[: text.rindex("[[validators]]")], encoding="utf-8")
     ended = gridbft("network", "new", spec, "-o", tmp_path / "net")
     assert ended.code == ExitCode.USAGE
-    assert "validators: 3 of them; name between 4 and 128" in ended.line
+    assert "validators: 3 of them; name between 4 and 80" in ended.line
 
 
 def test_a_missing_specification_says_where_to_get_one(tmp_path: Path, gridbft: Command) -> None:

@@ -2,7 +2,7 @@ import pytest
 
 from consensus.quorum import get_fault_tolerance, get_quorum, get_weak_quorum, is_size_supported
 
-SIZES = range(4, 129)
+SIZES = range(4, 81)
 
 
 @pytest.mark.parametrize("n", SIZES)
@@ -33,5 +33,5 @@ def test_known_sizes(n: int, f: int, quorum: int) -> None:
     assert (get_fault_tolerance(n), get_quorum(n)) == (f, quorum)
 
 
-def test_networks_have_4_to_128_validators() -> None:
+def test_networks_have_4_to_80_validators() -> None:
     assert [n for n in range(200) if is_size_supported(n)] == list(SIZES)

@@ -60,7 +60,7 @@ PROBLEMS = [
     (replace(GOOD, time_ms=-1), "before 1970"),
     (replace(GOOD, validators=()), "0 validators"),
     (replace(GOOD, validators=make_validators(3)), "3 validators"),
-    (replace(GOOD, validators=make_validators(129)), "129 validators"),
+    (replace(GOOD, validators=make_validators(81)), "81 validators"),
     (with_validator(name="v1"), "share a name"),
     (with_validator(public_key=GOOD.validators[1].public_key), "share a key"),
     (with_validator(tls_certificate=GOOD.validators[1].tls_certificate), "share a TLS certificate"),
@@ -119,7 +119,7 @@ def test_each_problem_is_named_in_one_line(genesis: Genesis, reason: str) -> Non
 @pytest.mark.parametrize(
     "genesis",
     [
-        replace(GOOD, validators=make_validators(128)),
+        replace(GOOD, validators=make_validators(80)),
         with_energy(slot_s=900, future_s=900, grace_s=0, correction_s=0),
         with_energy(correction_s=31 * 86400, grace_s=31 * 86400),
         with_energy(feed_in_price=0, retail_price=0),
