@@ -153,7 +153,12 @@ class Connection:
 
     async def _read(self, tasks: asyncio.TaskGroup) -> None:
         while not self._ended.done():
-            message = await self._socket.receive()
+            try:
+                message = await self._socket.receive()
+            except (OSError, aiohttp.ClientError, RuntimeError) as error:
+                # It answers pings by itself: whoever froze and thaws answers one of a peer that gave the link up.
+                self.end(f"the link broke: {error}")
+                return
             match message.type:
                 case aiohttp.WSMsgType.BINARY:
                     self.bytes_in += len(message.data)
