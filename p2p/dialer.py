@@ -34,7 +34,8 @@ Take = Callable[[OutgoingSocket, bytes], Awaitable[None]]
 class Dialer:
     """Keeps a link to ``peer``, which this node dials because its key is the smaller one.
 
-    ``on_failure`` hears why a try failed; ``get_ban_s`` says for how many seconds the peer must be left alone.
+    ``on_failure`` hears why a handshake failed, ``on_absence`` that nobody was there: a peer that is down is nobody's
+    fault. ``get_ban_s`` says for how many seconds the peer must be left alone.
     """
 
     peer: PeerAddress
@@ -42,6 +43,7 @@ class Dialer:
     timing: Timing
     take: Take
     on_failure: Callable[[str], None]
+    on_absence: Callable[[str], None]
     get_ban_s: Callable[[], float]
 
     async def run(self) -> None:
@@ -59,7 +61,8 @@ class Dialer:
                 await self._dial()
                 is_stable = loop.time() - began_s >= STABLE_S
             except (aiohttp.ClientError, OSError, TimeoutError, HandshakeError) as error:
-                self.on_failure(self._describe(error))
+                is_absent = isinstance(getattr(error, "os_error", None), ConnectionError | TimeoutError)
+                (self.on_absence if is_absent else self.on_failure)(self._describe(error))
             failures = 0 if is_stable else failures + 1
             await asyncio.sleep(compute_backoff_s(failures, random.random()))  # noqa: S311  # spreads load, keeps no secret
 

@@ -167,6 +167,7 @@ class Network:
                 self._settings.timing,
                 partial(self._take_outgoing, peer),
                 partial(self._note_failure, peer.key),
+                partial(self._note_absence, peer.key),
                 partial(self._get_ban_s, peer.key),
             )
             for peer in self._settings.peers
@@ -293,11 +294,19 @@ class Network:
 
     def _note_failure(self, peer: bytes, reason: str) -> None:
         """Remember why no link was established; each reason is logged once, not at every try."""
+        if self._note_error(peer, reason):
+            log.warning("handshake_refused", peer=self._known[peer].name, reason=reason)
+
+    def _note_absence(self, peer: bytes, reason: str) -> None:
+        """Remember that a member is not there: it is starting, or it is down, which ``status`` tells."""
+        if self._note_error(peer, reason):
+            log.info("peer_unreachable", peer=self._known[peer].name, reason=reason)
+
+    def _note_error(self, peer: bytes, reason: str) -> bool:
         record = self._records[peer]
         before = record.last_error
         record.note_error(reason)
-        if record.last_error != before:
-            log.warning("handshake_refused", peer=record.address.name, reason=record.last_error)
+        return record.last_error != before
 
     def _get_ban_s(self, peer: bytes) -> float:
         return self._records[peer].get_ban_s(self._loop.time())
