@@ -6,6 +6,7 @@ Nothing here sleeps to give others time: every wait is for a condition, with a d
 import asyncio
 import os
 import socket
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,8 +15,10 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from cli.failure import ExitCode
 from cli.network_spec import ConsensusSpec, EnergySpec, NetworkSpec, ValidatorSpec
 from cli.node_settings import build_node_config
+from cli.passphrase import PASSPHRASE_VARIABLE
 from cli.provision import Network, create_network
 from meter.client import Client, open_client
 from meter.keystore import KeyKind, OpenedKey, open_key
@@ -29,7 +32,7 @@ from primitives.encoding import Struct, encode
 from primitives.hashing import compute_account_id
 from primitives.ids import AccountId, Height, Nonce
 from primitives.signing import SecretKey
-from tests.integration.validator import DEADLINE_S, PASSPHRASE, POLL_S, Validator
+from tests.integration.validator import DEADLINE_S, PASSPHRASE, POLL_S, REPOSITORY, Validator
 from vm.contracts.ledger import Asset, Grant
 from vm.transaction import Call, SealedTransaction
 
@@ -150,11 +153,31 @@ class Community:
         assert len({status["state_root"] for status in statuses}) == 1, statuses
         return statuses[0]
 
+    async def start_cli(self, *arguments: object) -> asyncio.subprocess.Process:
+        """Start a command of a member whose home is the network's directory, in a process of its own."""
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("GRIDBFT_")}
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "cli", "--home", str(self.network.directory), *map(str, arguments)),
+            cwd=REPOSITORY,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=kept | {PASSPHRASE_VARIABLE: PASSPHRASE},
+        )
+
+    async def run_cli(self, *arguments: object, code: ExitCode = ExitCode.OK) -> str:
+        """Run a command to its end; return its data. It must end with ``code`` and without a traceback."""
+        process = await self.start_cli(*arguments)
+        out, talk = await process.communicate()
+        assert b"Traceback" not in talk, talk.decode()
+        assert process.returncode == code, f"{arguments}: {process.returncode}: {talk.decode()}"
+        return out.decode()
+
     async def step_clocks(self, time_s: int, hold_s: int | None = None) -> None:
         """Move the clocks of all running validators; they stand still at ``time_s``, or later at ``hold_s``."""
         body = {"time_ms": time_s * 1000, "hold_ms": (time_s if hold_s is None else hold_s) * 1000}
-        for validator in self.running:
-            await asyncio.to_thread(validator.ask_admin, "POST", "/clock", body)
+        moves = (asyncio.to_thread(each.ask_admin, "POST", "/clock", body) for each in self.running)
+        await asyncio.gather(*moves)
 
     def sign_utility(
         self, contract: str, method: str, arguments: Struct, known_height: int = 0

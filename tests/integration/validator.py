@@ -25,6 +25,10 @@ DEADLINE_S = 40.0
 """A start with Argon2id on a busy core takes 5 s, several capped view changes in a row 20 s."""
 
 
+CALM = frozenset({"view_change_started"})
+"""Warnings that a crash of others explains."""
+
+
 async def until(condition: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
     """Wait for a condition of this process or machine; fail by name when it does not come."""
     end_s = monotonic() + deadline_s

@@ -1,0 +1,77 @@
+"""Validators that are away, for a day or for a moment: the others go on, and who returns takes part again."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.community import Community, found_community, play
+from tests.integration.homes import found_homes, play_slot, register
+from tests.integration.validator import CALM, Validator
+
+HOMES = 4
+
+
+async def read_signers(community: Community, validator: Validator) -> list[str]:
+    """Return who signed the latest certificate that a validator shows."""
+    async with community.open_client(validator, alone=True) as client:
+        block = await client.ask("/v1/blocks/latest", dict[str, Any])
+    return list(block["signers"])
+
+
+async def check_votes_count(community: Community, returned: Validator) -> None:
+    """With another validator gone nothing is certified without the vote of the one that returned."""
+    others = [each for each in community.validators if each is not returned]
+    others[-1].kill()
+    await community.deliver([community.sign_grant()], others[0])
+    assert returned.name in await read_signers(community, others[0])
+    others[-1].start()
+    await community.wait_linked()
+    await community.wait_agreed()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("away", [0, 3], ids=["the primary", "a backup"])
+def test_a_validator_that_was_away_for_a_day_of_real_readings_catches_up_and_signs_again(
+    tmp_path: Path, away: int
+) -> None:
+    async def act(community: Community) -> None:
+        homes = found_homes(community, HOMES)
+        await register(community, homes)
+        lost = community.validators[away]
+        lost.kill()
+        for slot in range(24):
+            await play_slot(community, homes, slot)
+        lost.start()
+        await community.wait_linked()
+        await community.wait_agreed()
+        await check_votes_count(community, lost)
+        await community.check_acknowledged()
+        lost.check_log(allowed=CALM)
+
+    play(found_community(tmp_path / "net"), act)
+
+
+@pytest.mark.slow
+def test_a_frozen_primary_is_replaced_and_joins_again_when_it_thaws(tmp_path: Path) -> None:
+    async def act(community: Community) -> None:
+        primary = community.validators[0]
+        others = community.validators[1:]
+        await community.deliver([community.sign_grant()])
+        primary.freeze()
+        await community.deliver([community.sign_grant() for _ in range(5)], others[0])
+        statuses = await community.wait_statuses(
+            lambda found: all(status["view"] >= 1 and status["phase"] == "normal" for status in found),
+            "the others are in a later view",
+            among=others,
+        )
+        assert all(status["primary"] != primary.name for status in statuses)
+        primary.thaw()
+        await community.wait_linked()
+        await community.wait_agreed()
+        await check_votes_count(community, primary)
+        await community.check_acknowledged()
+        assert await community.read_coins(primary) == len(community.acknowledged)
+        primary.check_log(allowed=CALM)
+
+    play(found_community(tmp_path / "net"), act)
