@@ -175,11 +175,10 @@ def _find_frames(data: bytes, header: FileHeader) -> Iterator[_Frame]:
     position = BLOCK_BYTES
     while (offset := data.find(_FRAME_MAGIC, position)) >= 0:
         frame = _read_frame(data, header, offset)
-        if frame is None or not frame.is_intact:
-            position = offset + 1
-        else:
-            position = offset + _get_frame_bytes(frame.record)
+        position = offset + 1
         if frame is not None:
+            if frame.is_intact:
+                position = offset + _get_frame_bytes(frame.record)
             yield frame
 
 

@@ -1,5 +1,6 @@
 """Every byte of a journal cut off or flipped: healed, refused or cut as a torn tail, and never a vote forgotten."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,15 @@ def test_a_last_group_that_is_nowhere_intact_is_cut() -> None:
         assert read_records(after) == (found, after)
 
 
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_more_than_one_group_damaged_at_the_end_is_no_torn_tail(count: int) -> None:
+    groups = GROUPS[:4]
+    data = build_sample(groups)
+    doomed = [record for group in groups[-count:] for record, _ in group]
+    with pytest.raises(JournalCorrupt, match="more than one group"):
+        read_records(spoil(data, *(place for record in doomed for place in find_copies(record, data))))
+
+
 def test_a_whole_group_lost_in_the_middle_is_refused() -> None:
     for start in GROUP_OFFSETS[:-1]:
         with pytest.raises(JournalCorrupt):
@@ -197,3 +207,15 @@ def test_a_torn_tail_is_cut_on_the_real_disk(tmp_path: Path) -> None:
         journal.sync()
     with open_journal(path, GENESIS_HASH) as journal:
         assert journal.records == [*RECORDS, b"next"]
+
+
+def test_a_large_journal_is_read_in_one_pass_however_it_is_damaged() -> None:
+    """Copying what follows each frame took 23 s for 8 MB; the bound is generous for a slow machine."""
+    data = bytearray(SAMPLE[:BLOCK_BYTES])
+    for number in range(0, 3000, 3):
+        data += build_group(HEADER, len(data), number, [(bytes(900), False), (b"a", True), (b"b", True)])
+    garbage = SAMPLE[:BLOCK_BYTES] + b"\xf7GBJ" * (len(data) // 4)
+    began_s = time.perf_counter()
+    assert len(read_records(bytes(data))[0]) == 3000
+    assert read_records(garbage)[0] == []
+    assert time.perf_counter() - began_s < 15
