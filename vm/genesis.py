@@ -11,6 +11,9 @@ GENESIS_VERSION = 1
 SLOT_SECONDS_ALLOWED = (900, 3600)
 CURRENCY_BYTES_MAX = 8
 
+TIME_MS_MAX = 253_402_300_799_999
+"""The end of the year 9999: block time never runs back, so a genesis in microseconds would stop it for ever."""
+
 SYSTEM_ACCOUNTS = {
     name: compute_account_id(f"gridbft/system/{name}".encode()) for name in ("grid", "issuance", "rounding")
 }
@@ -119,8 +122,8 @@ def _find_identity_problem(genesis: Genesis) -> str | None:
         genesis.currency.isascii() and genesis.currency.isalpha()
     ):
         return f"currency {genesis.currency!r}: 1 to {CURRENCY_BYTES_MAX} letters"
-    if genesis.time_ms < 0:
-        return "genesis time is before 1970"
+    if not 0 <= genesis.time_ms <= TIME_MS_MAX:
+        return "genesis time is before 1970 or after 9999: milliseconds since 1970, UTC"
     return None
 
 

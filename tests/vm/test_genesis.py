@@ -58,6 +58,7 @@ PROBLEMS = [
     (replace(GOOD, currency="ÄÖÜ"), "currency"),
     (replace(GOOD, currency="ABCDEFGHI"), "currency"),
     (replace(GOOD, time_ms=-1), "before 1970"),
+    (replace(GOOD, time_ms=GOOD.time_ms * 1000), "after 9999"),
     (replace(GOOD, validators=()), "0 validators"),
     (replace(GOOD, validators=make_validators(3)), "3 validators"),
     (replace(GOOD, validators=make_validators(81)), "81 validators"),

@@ -1,5 +1,8 @@
 """What can be asked of a state: nothing where nothing happened, and bills within their bound."""
 
+from collections.abc import Iterator
+from functools import cache
+
 import pytest
 
 from tests.vm.contracts.energy.community import Community
@@ -10,6 +13,7 @@ from vm.contracts.energy.records import get_line_key
 HOME = make_wallet("a").account
 
 
+@cache
 def make_days(slots: int) -> Community:
     community = Community(homes=("a", "b"))
     for slot in range(slots):
@@ -63,3 +67,33 @@ def test_an_answer_holds_a_bounded_number_of_lines(monkeypatch: pytest.MonkeyPat
 
 def test_a_bill_that_ends_before_it_begins_is_empty() -> None:
     assert list(queries.iterate_bill_lines(make_days(2).chain.state, HOME, START_S + 3600, START_S)) == []
+
+
+@pytest.mark.parametrize("first", [-5, 0, 7, 60, 2**70])
+@pytest.mark.parametrize("length", [-1, 0, 1, 30, 2**40, 2**70])
+def test_a_bill_is_the_same_however_its_lines_are_looked_up(first: int, length: int) -> None:
+    community = make_days(80)
+    first_s = community.start_of(first) if abs(first) < 1000 else first
+    last_s = first_s + (length * 3600 if length < 1000 else length)
+    found = [line.slot_s for line in queries.iterate_bill_lines(community.chain.state, HOME, first_s, last_s)]
+    every = [community.start_of(slot) for slot in range(80)]
+    assert found == [slot_s for slot_s in every if first_s <= slot_s <= last_s]
+
+
+def test_a_day_of_a_long_history_is_read_without_the_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    community = make_days(80)
+    state = community.chain.state
+    touched = 0
+    iterate = state.iterate
+
+    def count(prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        nonlocal touched
+        for entry in iterate(prefix):
+            touched += 1
+            yield entry
+
+    monkeypatch.setattr(state, "iterate", count)
+    first_s = community.start_of(24)
+    lines = list(queries.iterate_bill_lines(state, HOME, first_s, first_s + 23 * 3600))
+    assert len(lines) == 24
+    assert touched <= 24 + 2 * 18
