@@ -10,7 +10,7 @@ from vm.receipt import Rejection
 from vm.state import Overlay
 
 SLOTS_PER_BLOCK_MAX = 32
-LINES_PER_BLOCK_MAX = 2_000
+LINES_PER_BLOCK_MAX = 500
 """After an outage the backlog of silent slots spreads over blocks: at most so many slots, and lines, in one."""
 
 
