@@ -160,6 +160,10 @@ class Validator:
         fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def read_maps(self) -> str:
+        """Return what is mapped into the process: every library that it has loaded."""
+        return Path(f"/proc/{self.pid}/maps").read_text(encoding="utf-8")
+
     def count_descriptors(self) -> int:
         return sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir())
 
