@@ -178,3 +178,14 @@ def test_a_member_that_falls_silent_is_noticed() -> None:
             assert "No PONG received" in target.get_peer(ONE).last_error
 
     asyncio.run(play())
+
+
+def test_a_member_that_pings_and_is_gone_before_the_answer_ends_its_link_only() -> None:
+    async def play() -> None:
+        async with open_target(Timing()) as target, link_as_one(target) as socket:
+            await socket.ping()
+            socket._conn.transport.close()  # type: ignore[union-attr]  # both are read at once
+            await wait_until(lambda: not target.get_peer(ONE).connected, "the link is gone")
+            assert target.get_peer(ONE).last_error.startswith("the link broke")
+
+    asyncio.run(play())

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from dataclasses import replace
 
 import pytest
 import uvloop
@@ -12,7 +11,6 @@ from p2p.listener import PortBusy
 from p2p.network import open_network
 from primitives.limits import FRAME_BYTES_MAX
 from tests.p2p.members import (
-    CHAIN,
     Ear,
     build_settings,
     dial_as,
@@ -228,11 +226,10 @@ def test_a_newer_link_of_a_member_replaces_the_older_one() -> None:
     asyncio.run(play())
 
 
-def test_settings_say_whose_certificates_are_trusted() -> None:
-    settings = replace(build_settings(make_members(2)[0], []), chain=CHAIN)
-
+def test_a_network_of_one_member_opens_and_closes() -> None:
     async def play() -> None:
-        async with open_network(settings, Ear()) as network:
+        async with open_network(build_settings(make_members(1)[0], []), Ear()) as network:
             assert network.get_peers() == []
+            network.broadcast(Channel.CONSENSUS, b"to nobody")
 
     asyncio.run(play())

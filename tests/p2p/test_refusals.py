@@ -221,6 +221,28 @@ def test_a_handshake_that_stops_halfway_is_dropped_and_named(says_hello: bool) -
     asyncio.run(play())
 
 
+def test_a_listener_that_never_answers_is_given_up_and_dialled_again() -> None:
+    async def play() -> None:
+        one, two = make_members(2)
+        dialled = 0
+
+        async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal dialled
+            dialled += 1
+            await reader.read(-1)
+            writer.close()
+
+        async with await asyncio.start_server(say_nothing, HOST, 0) as mute:
+            port = mute.sockets[0].getsockname()[1]
+            settings = replace(build_settings(one, [two.build_address(port)]), timing=Timing(handshake_s=0.2))
+            async with open_station(settings, one) as dialling:
+                reason = f"no link to {HOST}:{port} within 0.2 s"
+                await wait_until(lambda: dialling.get_peer(two).last_error == reason, "given up")
+                await wait_until(lambda: dialled >= 2, "dialled again")
+
+    asyncio.run(play())
+
+
 def test_members_get_in_while_strangers_hold_every_place_of_their_address() -> None:
     async def play() -> None:
         one, two = make_members(2)
@@ -270,8 +292,11 @@ async def is_cut_off(listening: Station, context: ssl.SSLContext) -> bool:
     try:
         async with asyncio.timeout(5):
             reader, writer = await asyncio.open_connection(HOST, listening.network.port, ssl=context)
-            writer.write(b"GET /gridbft/link HTTP/1.1\r\n\r\n")
-            return await reader.read() == b""
+            try:
+                writer.write(b"GET /gridbft/link HTTP/1.1\r\n\r\n")
+                return await reader.read() == b""
+            finally:
+                writer.transport.abort()
     except (ssl.SSLError, ConnectionError):
         return True
 
