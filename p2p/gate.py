@@ -30,6 +30,9 @@ ALL_HANDSHAKES_PER_S = 50.0
 ALL_HANDSHAKES_BURST = 256
 """Twice the most members."""
 
+MEMBERS_ADDRESSES_MAX = 2 * VALIDATORS_MAX
+"""Addresses from which members came last: strangers who use up the common rate do not keep those out."""
+
 ADDRESSES_MAX = 1024
 """Addresses that are remembered; the one unseen for longest is forgotten, the common bound still holds."""
 
@@ -71,11 +74,13 @@ class Gate:
         self._strangers: dict[int, str] = {}
         self._all = _Bucket(ALL_HANDSHAKES_PER_S, ALL_HANDSHAKES_BURST, now_s)
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+        self._members: OrderedDict[str, None] = OrderedDict()
 
     def admit(self, address: str, now_s: float) -> Admission | str:
         """Let a connection from ``address`` begin its handshake, or return in one line why not.
 
-        In this order: room for a connection at all; the address's rate; everybody's rate.
+        In this order: room for a connection at all; the address's rate; everybody's rate, from which the addresses
+        that members came from are exempt.
         """
         reason = self._find_refusal(address, now_s)
         if reason is not None:
@@ -90,7 +95,13 @@ class Gate:
 
     def welcome(self, ticket: int) -> None:
         """The connection is a member's: it is a stranger no more."""
-        self._strangers.pop(ticket, None)
+        address = self._strangers.pop(ticket, None)
+        if address is None:
+            return
+        self._members[address] = None
+        self._members.move_to_end(address)
+        if len(self._members) > MEMBERS_ADDRESSES_MAX:
+            self._members.popitem(last=False)
 
     def release(self, ticket: int) -> None:
         """The connection has ended."""
@@ -103,10 +114,11 @@ class Gate:
         bucket = self._get_bucket(address, now_s)
         if not bucket.fill(now_s):
             return "too many handshakes from this address"
-        if not self._all.fill(now_s):
-            return "too many handshakes"
+        if address not in self._members:
+            if not self._all.fill(now_s):
+                return "too many handshakes"
+            self._all.take()
         bucket.take()
-        self._all.take()
         return None
 
     def _get_bucket(self, address: str, now_s: float) -> _Bucket:

@@ -164,7 +164,8 @@ class Listener:
                 )
                 tune(transport)
                 await incoming.known_or_lost
-            self.gate.welcome(ticket)
+            if not incoming.lost.done():
+                self.gate.welcome(ticket)
             await incoming.lost
         except TimeoutError:
             log.info("handshake_refused", address=address, reason="not finished in time")

@@ -11,6 +11,7 @@ from p2p.gate import (
     HANDSHAKES_OPEN_MAX,
     HANDSHAKES_OPEN_PER_ADDRESS_MAX,
     HANDSHAKES_PER_S,
+    MEMBERS_ADDRESSES_MAX,
     Admission,
     Gate,
 )
@@ -83,6 +84,26 @@ def test_many_addresses_together_do_not_make_more_work_than_the_common_bound() -
         gate.release(admit(gate, f"address {index}").ticket)
     assert gate.admit("another", 0.0) == "too many handshakes"
     admit(gate, "another", 1 / ALL_HANDSHAKES_PER_S)
+
+
+def test_strangers_who_use_up_the_common_bound_do_not_keep_out_an_address_that_members_came_from() -> None:
+    gate = Gate(0.0)
+    gate.welcome(admit(gate, "member").ticket)
+    for index in range(ALL_HANDSHAKES_BURST - 1):
+        gate.release(admit(gate, f"address {index}").ticket)
+    assert gate.admit("another", 0.0) == "too many handshakes"
+    for _ in range(HANDSHAKES_BURST - 1):
+        gate.release(admit(gate, "member").ticket)
+    assert gate.admit("member", 0.0) == "too many handshakes from this address"
+
+
+def test_what_is_remembered_of_members_addresses_is_bounded() -> None:
+    gate = Gate(0.0)
+    for index in range(2 * MEMBERS_ADDRESSES_MAX):
+        ticket = admit(gate, f"address {index}", index).ticket
+        gate.welcome(ticket)
+        gate.release(ticket)
+    assert len(gate._members) == MEMBERS_ADDRESSES_MAX
 
 
 @pytest.mark.parametrize("seconds", [1.0, 1e9])
