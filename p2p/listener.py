@@ -94,10 +94,18 @@ def open_port(host: str, port: int) -> sockets.socket:
 
 
 class Listener:
-    """Accepts connections on a socket that listens, until ``run`` is cancelled."""
+    """Accepts connections on a socket that listens, until ``run`` is cancelled.
+
+    ``on_stranger`` hears (address, reason) when TLS failed for a certificate: a port scan is not worth a word.
+    """
 
     def __init__(
-        self, listening: sockets.socket, context: ssl.SSLContext, timing: Timing, take: Take
+        self,
+        listening: sockets.socket,
+        context: ssl.SSLContext,
+        timing: Timing,
+        take: Take,
+        on_stranger: Callable[[str, str], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._listening = listening
@@ -105,6 +113,7 @@ class Listener:
         self._context = context
         self._timing = timing
         self._take = take
+        self._on_stranger = on_stranger
         self._server = web.Server(self._on_request)
         self._serving: dict[int, asyncio.Task[None]] = {}
         self._unserved: dict[int, sockets.socket] = {}
@@ -171,6 +180,8 @@ class Listener:
             log.info("handshake_refused", address=address, reason="not finished in time")
         except OSError as error:
             log.info("handshake_refused", address=address, reason=describe_error(error))
+            if _is_about_certificates(error):
+                self._on_stranger(address, describe_error(error))
         finally:
             if transport is not None:
                 transport.abort()
@@ -199,6 +210,13 @@ def describe_error(error: OSError) -> str:
     if isinstance(error, ssl.SSLError):
         return f"TLS failed: {(error.reason or str(error)).lower().replace('_', ' ')}"
     return _describe_os_error(error)
+
+
+def _is_about_certificates(error: OSError) -> bool:
+    """Tell whether this side refused the other's certificate, or the other side this one's."""
+    return isinstance(error, ssl.SSLCertVerificationError) or (
+        isinstance(error, ssl.SSLError) and "UNKNOWN_CA" in (error.reason or "")
+    )
 
 
 def _describe_os_error(error: OSError) -> str:

@@ -75,7 +75,9 @@ async def open_network(settings: NetworkSettings, handlers: Handlers) -> AsyncIt
     with open_port(settings.listen_host, settings.listen_port) as port:
         async with asyncio.TaskGroup() as tasks:
             network = Network(settings, handlers, port.getsockname()[1], tasks)
-            listener = Listener(port, listening, settings.timing, network.take_incoming)
+            listener = Listener(
+                port, listening, settings.timing, network.take_incoming, network.note_stranger
+            )
             running = [tasks.create_task(listener.run(tasks))]
             running += [tasks.create_task(dialer.run()) for dialer in network.build_dialers(dialling)]
             try:
@@ -194,6 +196,14 @@ class Network:
             await close_socket(socket, str(error))
         finally:
             transport.abort()
+
+    def note_stranger(self, address: str, reason: str) -> None:
+        """Remember that somebody failed in TLS, with each missing member that dials this node: it may be that one."""
+        for record in self._records.values():
+            key = record.address.key
+            is_awaited = key not in self._links and is_dialer(key, self._settings.own.key)
+            if is_awaited and self._get_ban_s(key) == 0:
+                record.note_error(f"not connected; somebody at {address} was refused: {reason}")
 
     async def close(self) -> None:
         """End every link, and take no more."""

@@ -97,7 +97,9 @@ def test_a_dialer_with_another_certificate_than_the_pinned_one_is_refused() -> N
             async with open_station(settings, impostor) as dialling:
                 reason = "it does not know this node's certificate"
                 await wait_until(lambda: reason in dialling.get_peer(two).last_error, "refused")
-            assert listening.get_peer(one).last_error == "not connected yet"
+            heard = "somebody at 127.0.0.1 was refused: the certificate is no member's"
+            await wait_until(lambda: heard in listening.get_peer(one).last_error, "shown on this side too")
+            assert not listening.get_peer(one).connected
 
     asyncio.run(play())
 
