@@ -68,7 +68,7 @@ GARBAGE = st.builds(
         st.tuples(st.sampled_from(["utility", "a", "b"]), CALLS | GARBAGE, st.integers(0, 5000)), max_size=12
     )
 )
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_every_call_is_applied_or_refused_by_name(steps: list[tuple[str, Call, int]]) -> None:
     community = Community(homes=("a", "b"))
     chain = community.chain

@@ -132,4 +132,4 @@ class EnergyMachine(RuleBasedStateMachine):
 
 
 TestEnergyMachine = EnergyMachine.TestCase
-TestEnergyMachine.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestEnergyMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
