@@ -107,7 +107,7 @@ class Connection:
 
     async def run(self) -> str:
         """Send, receive and answer until the link is gone or ended; return the reason. The socket is left to close."""
-        reason = "the peer is stopping"
+        reason = "the node is stopping"
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = [tasks.create_task(self._read(tasks)), tasks.create_task(self._write())]

@@ -209,7 +209,7 @@ class Network:
         """End every link, and take no more."""
         self._is_closing = True
         for link in self._links.values():
-            link.end("the peer is stopping")
+            link.end("the node is stopping")
         if self._running:
             await asyncio.wait(self._running)
 
@@ -263,7 +263,7 @@ class Network:
         except TimeoutError:
             raise HandshakeError(f"no handshake within {settings.timing.handshake_s:g} s") from None
         if self._is_closing:
-            raise HandshakeError("the peer is stopping")
+            raise HandshakeError("the node is stopping")
         on_known()
         task = self._tasks.create_task(self._run_link(socket, Connection(socket, peer, self)))
         self._running.add(task)
@@ -280,7 +280,7 @@ class Network:
             self._note_change(link.peer, is_connected=False, reason="replaced by a newer link")
         self._links[key] = link
         self._note_change(link.peer, is_connected=True, reason="")
-        reason = "the peer is stopping"
+        reason = "the node is stopping"
         try:
             reason = await link.run()
         finally:

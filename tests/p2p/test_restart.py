@@ -84,7 +84,7 @@ def test_a_member_that_stops_says_so_and_is_reconnected_from_either_side() -> No
                     await wait_until(lambda: listening.get_peer(one).connected, "connected", MOMENT_S)
                     await wait_until(lambda d=dialling: d.get_peer(two).connected, "both", MOMENT_S)  # type: ignore[misc]
                 await wait_until(lambda: not listening.get_peer(one).connected, "gone")
-                assert listening.get_peer(one).last_error == "the peer closed the link: the peer is stopping"
+                assert listening.get_peer(one).last_error == "the peer closed the link: the node is stopping"
         async with open_station(build_settings(one, [two.build_address(port)]), one) as dialling:
             refused = f"cannot connect to 127.0.0.1:{port}: connection refused"
             await wait_until(lambda: dialling.get_peer(two).last_error == refused, "nobody there")
