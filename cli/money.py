@@ -24,3 +24,8 @@ def format_price(micro_per_kwh: int) -> str:
     text = f"{micro_per_kwh // MICRO_PER_UNIT}.{micro_per_kwh % MICRO_PER_UNIT:06d}".rstrip("0")
     whole, _, fraction = text.partition(".")
     return f"{whole}.{fraction:0<2}"
+
+
+def count(number: int, thing: str) -> str:
+    """Return "1 block" or "2 blocks"."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.client_settings import WALLETS_DIRECTORY
-from cli.demo.day import DayPlan
-from cli.demo.options import DemoOptions
+from cli.demo.day import LEAD_S, DayPlan
+from cli.demo.options import HOMES_MAX, DemoOptions
 from cli.demo.processes import ValidatorProcess, build_environment, find_free_ports
 from cli.failure import CliError, build_usage_error
-from cli.network_spec import ConsensusSpec, EnergySpec, NetworkSpec, ValidatorSpec
+from cli.network_spec import ConsensusSpec, EnergySpec, NetworkSpec, UtilitySpec, ValidatorSpec
 from cli.node_settings import build_node_config
 from cli.passphrase import PASSPHRASE_VARIABLE
 from cli.provision import Network, create_network
@@ -31,8 +31,6 @@ from primitives.hashing import compute_account_id
 from primitives.signing import SecretKey
 from vm.contracts.energy.metering import RATING_W_MAX
 
-LEAD_S = 600
-"""Genesis is so long before the day, so that its prices can be published before its first slot begins."""
 GRACE_S = 300
 CORRECTION_S = 7 * 86_400
 FUTURE_S = 60
@@ -46,6 +44,8 @@ RATING_W_MIN = 43_000
 """A household's connection with 63 A on three phases."""
 CURRENCY_PACKAGED = "USD"
 CURRENCY = "EUR"
+UTILITY_NAMES = ("utility", *(f"utility-{number}" for number in range(HOMES_MAX)))
+"""The first one that no home bears."""
 PASSPHRASE_NAME = "passphrase"  # noqa: S105  # the name of a file is no secret
 PASSPHRASE_BYTES = 16
 
@@ -107,7 +107,9 @@ def found_community(options: DemoOptions, plan: DayPlan, directory: Path) -> Com
 def build_spec(options: DemoOptions, plan: DayPlan, ports: list[int]) -> NetworkSpec:
     """Return the specification of the demonstration's network; ``ports`` has two for each validator."""
     retail = max(options.retail, options.feed_in)
+    homes = {home.home for home in plan.homes}
     return NetworkSpec(
+        utility=UtilitySpec(next(name for name in UTILITY_NAMES if name not in homes)),
         name="demo",
         currency=CURRENCY_PACKAGED if options.is_packaged else CURRENCY,
         validators=[
@@ -177,4 +179,4 @@ def _write_passphrase(directory: Path, passphrase: str) -> Path:
 
 
 def _get_genesis_ms(plan: DayPlan) -> int:
-    return max(0, plan.start_s - LEAD_S) * 1000
+    return (plan.start_s - LEAD_S) * 1000

@@ -9,6 +9,9 @@ from meter.sources.csv import ContextFile, Day, HomeDay, HomesFile, read_context
 from meter.sources.table import SourceError, SourceProblem, format_time
 from primitives.ids import UnixSeconds
 
+LEAD_S = 600
+"""Genesis is so long before the day, so that its prices can be published before its first slot begins."""
+
 
 @dataclass(frozen=True)
 class PricedSlot:
@@ -55,6 +58,10 @@ def plan_day(options: DemoOptions) -> DayPlan:
         day = homes_file.get_day(options.day, _choose_homes(homes_file, options.homes))
     except SourceError as error:
         raise build_usage_error(_name_flag(error, options)) from None
+    if day.starts_s[0] < LEAD_S:
+        raise build_usage_error(
+            f"--data {options.data}: begins before {LEAD_S} s after 1970; check its times"
+        )
     return DayPlan(
         day=options.day,
         slot_s=day.slot_s,

@@ -10,6 +10,7 @@ from cli.demo.community import GRACE_S
 from cli.demo.day import PricedSlot
 from cli.demo.stage import POLL_S, Stage
 from cli.failure import CliError
+from cli.money import count
 from meter.reading import Reading
 from meter.signer import MeterClock, build_reading_call
 from meter.sources.table import format_time
@@ -106,7 +107,7 @@ def restart(stage: Stage, crash: Crash) -> None:
     crash.restarted_height = stage.tally.height
     stage.get_process(crash.validator).start()
     missed = crash.restarted_height - crash.height
-    stage.tell(f"{crash.validator} starts again and has {missed} blocks to catch up")
+    stage.tell(f"{crash.validator} starts again and has {count(missed, 'block')} to catch up")
 
 
 async def wait_until_settled(stage: Stage, slot: PricedSlot) -> None:

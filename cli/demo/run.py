@@ -20,6 +20,7 @@ from cli.demo.processes import run_validators
 from cli.demo.stage import Stage, open_stage, wait_until_ready
 from cli.demo.summary import Checks, DemoResult, print_summary, sum_bills
 from cli.failure import CliError, ExitCode, find_expected
+from cli.money import count
 from meter.sources.table import format_time
 from meter.validators import ClientError
 
@@ -101,7 +102,7 @@ async def _play(stage: Stage, advance: Callable[[PricedSlot], None]) -> DemoResu
     plan = stage.plan
     stage.tell(f"{len(stage.community.processes)} validators start")
     await wait_until_ready(stage)
-    stage.tell(f"the utility registers {len(plan.homes)} homes and publishes the prices of the day")
+    stage.tell(f"the utility registers {count(len(plan.homes), 'home')} and publishes the prices of the day")
     await open_day(stage)
     crash = await play_day(stage, advance)
     return await _check(stage, crash)
@@ -178,7 +179,7 @@ def _show_progress(plan: DayPlan) -> Iterator[tuple[Callable[[str], None], Calla
 
 
 def _print(options: DemoOptions, plan: DayPlan, community: Community, result: DemoResult) -> None:
-    title = f"{format_time(plan.start_s)[:10]}, {len(plan.homes)} homes, {len(plan.slots)} slots"
+    title = f"{format_time(plan.start_s)[:10]}, {count(len(plan.homes), 'home')}, {count(len(plan.slots), 'slot')}"
     print_summary(build_console(), result, community.spec.currency, title)
     if not result.checks.are_good and not options.keep:
         talk("gridbft: a check failed; run it again with --keep to look at the validators' logs")

@@ -102,10 +102,13 @@ def sum_bills(bills: Mapping[str, HomeBill], rounding_nano: int) -> Community:
 
 def print_summary(console: Console, result: DemoResult, currency: str, title: str) -> None:
     """Print the tables of a finished day."""
-    console.print()
-    console.print(_build_bill_table(result, currency, title))
-    console.print(_build_run_table(result))
-    console.print(_build_check_table(result))
+    for table in (
+        _build_bill_table(result, currency, title),
+        _build_run_table(result),
+        _build_check_table(result),
+    ):
+        console.print()
+        console.print(table)
 
 
 def _get_rank(ordered: list[int], percent: int) -> int:
@@ -115,26 +118,35 @@ def _get_rank(ordered: list[int], percent: int) -> int:
 
 
 def _build_bill_table(result: DemoResult, currency: str, title: str) -> Table:
-    table = Table(title=title, title_justify="left", show_footer=True)
+    """Return the homes' day; it fits 80 columns."""
+    table = Table(
+        title=title,
+        title_justify="left",
+        show_footer=True,
+        box=None,
+        padding=(0, 1, 0, 0),
+        header_style="bold",
+        footer_style="bold",
+    )
     bills = result.bills
     columns = [
-        ("drew kWh", [b.import_wh for b in bills.values()]),
-        ("fed in kWh", [b.export_wh for b in bills.values()]),
-        ("from neighbours", [b.pool_bought_wh for b in bills.values()]),
-        ("to neighbours", [b.pool_sold_wh for b in bills.values()]),
-        ("from grid", [b.grid_bought_wh for b in bills.values()]),
-        ("to grid", [b.grid_sold_wh for b in bills.values()]),
+        ("drew\nkWh", [b.import_wh for b in bills.values()]),
+        ("fed in\nkWh", [b.export_wh for b in bills.values()]),
+        ("from\nhomes", [b.pool_bought_wh for b in bills.values()]),
+        ("to\nhomes", [b.pool_sold_wh for b in bills.values()]),
+        ("from\ngrid", [b.grid_bought_wh for b in bills.values()]),
+        ("to\ngrid", [b.grid_sold_wh for b in bills.values()]),
     ]
     table.add_column("home", footer="all")
     for heading, values in columns:
-        table.add_column(heading, justify="right", footer=format_kwh(sum(values)))
+        table.add_column(heading, justify="right", footer=format_kwh(sum(values)), no_wrap=True)
     community = result.community
     for heading, total in (
-        (f"alone {currency}", community.alone_nano),
-        (f"together {currency}", community.net_nano),
-        (f"saved {currency}", community.saved_nano),
+        (f"alone\n{currency}", community.alone_nano),
+        (f"together\n{currency}", community.net_nano),
+        (f"saved\n{currency}", community.saved_nano),
     ):
-        table.add_column(heading, justify="right", footer=format_money(total))
+        table.add_column(heading, justify="right", footer=format_money(total), no_wrap=True)
     for index, (home, bill) in enumerate(bills.items()):
         money = (bill.alone_nano, bill.net_nano, bill.alone_nano - bill.net_nano)
         table.add_row(home, *(format_kwh(values[index]) for _, values in columns), *map(format_money, money))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cli.money import format_kwh, format_money, format_price
+from cli.money import count, format_kwh, format_money, format_price
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,7 @@ def test_money_is_rounded_half_away_from_zero(nano: int, text: str) -> None:
 )
 def test_a_price_keeps_every_digit(price: int, text: str) -> None:
     assert format_price(price) == text
+
+
+def test_one_is_not_a_plural() -> None:
+    assert (count(1, "block"), count(0, "block"), count(2, "block")) == ("1 block", "0 blocks", "2 blocks")

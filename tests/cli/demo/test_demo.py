@@ -94,9 +94,9 @@ def test_another_file_of_the_same_columns_and_five_validators(tmp_path: Path) ->
 
 
 def write_homes(path: Path) -> None:
-    """Three homes whose shares do not divide: remainders and ties decide."""
+    """Three homes whose shares do not divide: remainders and ties decide. One is called as the utility would be."""
     energies = {"b": [(1, 0), (7, 0), (0, 5), (0, 0), (0, 9)], "a": [(1, 0), (7, 3), (0, 5), (0, 0), (2, 0)]}
-    energies["c"] = [(0, 1), (0, 5), (7, 0), (0, 0), (1, 1)]
+    energies["utility"] = [(0, 1), (0, 5), (7, 0), (0, 0), (1, 1)]
     lines = ["slot_start_utc,home,import_wh,export_wh,reg_import_wh,reg_export_wh"]
     for home, slots in energies.items():
         imported, exported = 1000, 0

@@ -85,6 +85,15 @@ def plan(
     return plan_day(options)
 
 
+def test_a_file_that_begins_with_time_itself_is_refused(tmp_path: Path, gridbft: Command) -> None:
+    path = tmp_path / "homes.csv"
+    heading = "slot_start_utc,home,import_wh,export_wh,reg_import_wh,reg_export_wh"
+    path.write_text(f"{heading}\n1970-01-01T00:00:00Z,A,1,0,1,0\n1970-01-01T01:00:00Z,A,1,0,2,0\n")
+    ended = gridbft("demo", "--data", path)
+    assert ended.code == ExitCode.USAGE
+    assert "begins before" in ended.line
+
+
 @pytest.mark.parametrize(
     ("data", "day", "slots"),
     [(None, 0, 24), (None, 6, 24), (SIMBENCH, 0, 96), (SPRING, 0, 92), (AUTUMN, 0, 96), (AUTUMN, 1, 4)],
