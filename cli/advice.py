@@ -7,7 +7,6 @@ ADVICE: dict[str, str] = {
     Rejection.SIGNATURE_INVALID: "the signature is not the key's; sign it again with the right key file",
     Rejection.OTHER_CHAIN: "it was signed for another network; use the genesis.bin of this one",
     Rejection.EXPIRED: "it was not executed in time; sign and submit it again",
-    Rejection.VALID_UNTIL_TOO_FAR: "it would be valid for too long; sign it with a nearer end",
     Rejection.ACCOUNT_UNKNOWN: "no such account; ask the utility to register it",
     Rejection.KEY_NOT_CURRENT: "the account has another key now; use the new key file, or ask the utility",
     Rejection.SUSPENDED: "the utility suspended the account; ask it why",

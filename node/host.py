@@ -73,6 +73,8 @@ class Host:
         executor: ThreadPoolExecutor,
     ) -> None:
         self.replica = replica
+        self.dropped = 0
+        self.syncs = 0
         self._journal = journal
         self._network = network
         self._applier = applier
@@ -96,6 +98,7 @@ class Host:
         """Queue an event; messages beyond RECEIVED_WAITING_MAX are dropped, nothing else ever is."""
         if isinstance(event, Received):
             if self._received >= RECEIVED_WAITING_MAX:
+                self.dropped += 1
                 return
             self._received += 1
         self._events.append(event)
@@ -153,6 +156,7 @@ class Host:
             self._journal.append(encode_record(record), twice=is_vote_record(record))
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._executor, self._journal.sync)
+        self.syncs += 1
         if self._journal.size > self._rewrite_above:
             kept = [(encode_record(r), is_vote_record(r)) for r in self.replica.get_journal_records()]
             await loop.run_in_executor(self._executor, self._journal.rewrite, kept)

@@ -53,7 +53,7 @@ COUNTERS: Mapping[str, str] = {
     "signatures_valid": "Signatures that were checked and valid",
     "signatures_invalid": "Signatures that were checked and invalid",
     "signatures_spared": "Checks spared because the transaction was known",
-    "messages_dropped": "Messages dropped because a queue was full",
+    "messages_dropped": "Messages dropped because the replica's queue was full",
     "journal_syncs": "Synced writes of the journal",
 }
 """Counters by name, without the prefix ``gridbft_`` and the suffix ``_total``."""

@@ -119,6 +119,8 @@ class Rim:
         self._metrics.set_gauge("view", state.view)
         self._metrics.set_gauge("epoch", state.epoch)
         self._metrics.set_gauge("active", int(state.active))
+        self._metrics.set_counter("messages_dropped", self._host.dropped)
+        self._metrics.set_counter("journal_syncs", self._host.syncs)
         self._metrics.set_counter("signatures_valid", counters.valid)
         self._metrics.set_counter("signatures_invalid", counters.invalid)
         self._metrics.set_counter("signatures_spared", counters.spared)
