@@ -61,6 +61,7 @@ class Community:
     utility_key: OpenedKey
     acknowledged: dict[bytes, Committed] = field(default_factory=dict)
     nonces: "count[int]" = field(default_factory=lambda: count(1))
+    height: Height = Height(0)
 
     @property
     def urls(self) -> tuple[str, ...]:
@@ -179,12 +180,10 @@ class Community:
         moves = (asyncio.to_thread(each.ask_admin, "POST", "/clock", body) for each in self.running)
         await asyncio.gather(*moves)
 
-    def sign_utility(
-        self, contract: str, method: str, arguments: Struct, known_height: int = 0
-    ) -> SealedTransaction:
-        """Return the utility's next transaction."""
+    def sign_utility(self, contract: str, method: str, arguments: Struct) -> SealedTransaction:
+        """Return the utility's next transaction, valid for a thousand blocks from the last one that it knows."""
         call = Call(contract, method, encode(arguments))
-        return self.utility.sign(call, Nonce(next(self.nonces)), Height(known_height))
+        return self.utility.sign(call, Nonce(next(self.nonces)), self.height)
 
     def sign_grant(self) -> SealedTransaction:
         """Return a transaction that leaves a trace each time it is applied: one coin more for the utility."""
@@ -195,6 +194,7 @@ class Community:
         assert isinstance(outcome, Committed), outcome
         assert check_receipt(self.anchor, outcome.transaction_id, outcome.proof) is None
         known = self.acknowledged.setdefault(outcome.transaction_id, outcome)
+        self.height = max(self.height, outcome.height)
         assert known.height == outcome.height, f"{outcome.transaction_id.hex()} stands in two blocks"
         return outcome
 
