@@ -36,6 +36,7 @@ def launch(*arguments: object, log: Path, **environment: str) -> subprocess.Pope
         return subprocess.Popen(
             [*COMMAND, *map(str, arguments)],
             env=build_environment(**environment),
+            stdin=subprocess.PIPE,  # closed with this process: what is started with --stop-with-stdin ends too
             stdout=output,
             stderr=output,
         )

@@ -47,7 +47,7 @@ class Street:
     def start(self, *names: str) -> None:
         for name in names:
             home = self.directory / name
-            self.processes[name] = launch("start", "--home", home, log=home / "test.log")
+            self.processes[name] = launch("start", "--home", home, "--stop-with-stdin", log=home / "test.log")
 
     def kill(self, *names: str) -> None:
         for name in names:
@@ -122,6 +122,12 @@ def test_status_says_that_all_is_well(ask: Command) -> None:
     ended = ask("status", "--check", "--json")
     told = json.loads(ended.out)
     assert (ended.code, told["healthy"], len(told["validators"])) == (ExitCode.OK, True, 4)
+
+
+def test_the_home_of_a_validator_asks_that_validator(street: Street, ask: Command, gridbft: Command) -> None:
+    told = json.loads(gridbft("status", "--home", street.directory / "node2", "--json").out)
+    assert [entry["name"] for entry in told["validators"]] == ["node2"]
+    assert told["validators"][0]["url"] == street.urls[2]
 
 
 def test_a_thousand_readings_through_one_validator_are_committed_once_with_verified_receipts(
