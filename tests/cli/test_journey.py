@@ -41,8 +41,7 @@ class Street:
         now_ms = int(time.time() * 1000)
         create_network(directory, parse_spec(text.encode()), now_ms, PASSPHRASE.encode(), render_node_config)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        # Every slot of a reading is beyond its grace, whatever time it is: all are settled, and adjusted at grid price.
-        self.opening_s = int(time.time()) // SLOT_S * SLOT_S - (READINGS + 1) * SLOT_S
+        self.opening_s = int(time.time()) // SLOT_S * SLOT_S - READINGS * SLOT_S
 
     def start(self, *names: str) -> None:
         for name in names:
@@ -65,7 +64,7 @@ class Street:
 
     def write_readings(self, path: Path) -> Path:
         lines = ["time_utc,import_wh,export_wh"]
-        lines += [f"{self.moment(slot)},{5000 + 120 * slot},{30 * slot}" for slot in range(1, READINGS + 1)]
+        lines += [f"{self.moment(slot)},{5000 + 120 * slot},0" for slot in range(1, READINGS + 1)]
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         return path
 
@@ -99,7 +98,7 @@ def ask(street: Street, gridbft: Command) -> Command:
 
 @pytest.fixture
 def registered(street: Street, ask: Command) -> str:
-    """A meter with its key in this home, registered once."""
+    """A meter with its key in this home, registered once. It only draws: no pool, whenever its slots settle."""
     if not (street.directory / "wallets" / "H1.key").exists():
         assert ask("wallet", "create", "H1", "--kind", "meter").code == ExitCode.OK
         arguments = ("--opening", street.moment(0), "--import-wh", 5000)
@@ -170,13 +169,13 @@ def test_a_bill_is_explained_line_by_line_and_verified(ask: Command, submitted: 
     assert ended.code == ExitCode.OK, ended.err
     lines = [line for line in ended.out.splitlines() if "you drew" in line]
     assert len(lines) == 96
-    assert "you drew 0.120 kWh: 0.120 from the grid at 0.22; you fed in 0.030 kWh" in lines[0]
+    assert "you drew 0.120 kWh: 0.120 from the grid at 0.22" in lines[0]
     assert "verified offline: 96 lines" in ended.err
     told = json.loads(ask("bill", "--day", 2, "--verify", "--json").out)
     assert told["verified"] is True
     assert told["totals"]["import_wh"] == 96 * 120
-    assert told["totals"]["net_nano"] == 96 * (120 * 220_000 - 30 * 80_000)
-    expected = -READINGS * (120 * 220_000 - 30 * 80_000)
+    assert told["totals"]["net_nano"] == 96 * 120 * 220_000
+    expected = -READINGS * 120 * 220_000
     wait_until(  # another validator answers, which may be a block behind the one that took the readings
         lambda: json.loads(ask("balance", "H1", "--json").out)["settlement_nano"] == expected, "it is booked"
     )
