@@ -77,13 +77,14 @@ def test_any_flipped_bit_of_the_payload_is_refused() -> None:
         assert not is_signature_valid(KEY.public, SIGNATURE, DOMAIN, GENESIS, flip(PAYLOAD, bit))
 
 
-@pytest.mark.parametrize("multiple", [1, 2, 3, 7, 15])
-def test_a_malleated_signature_is_refused(multiple: int) -> None:
-    scalar = int.from_bytes(SIGNATURE[32:], "little") + multiple * GROUP_ORDER
-    if scalar >= 2**256:
-        pytest.skip("the scalar has no room for that many orders")
-    malleated = SIGNATURE[:32] + scalar.to_bytes(32, "little")
-    assert not is_signature_valid(KEY.public, malleated, DOMAIN, GENESIS, PAYLOAD)
+def test_a_malleated_signature_is_refused() -> None:
+    scalar = int.from_bytes(SIGNATURE[32:], "little")
+    malleated = [scalar + multiple * GROUP_ORDER for multiple in range(1, 16)]
+    encodable = [number for number in malleated if number < 2**256]
+    assert len(encodable) >= 14
+    for number in encodable:
+        signature = SIGNATURE[:32] + number.to_bytes(32, "little")
+        assert not is_signature_valid(KEY.public, signature, DOMAIN, GENESIS, PAYLOAD)
 
 
 @pytest.mark.parametrize("point", SMALL_ORDER)
