@@ -78,8 +78,8 @@ class Neighbour:
 
 
 def check_register_meter(context: CallContext, call: RegisterMeter) -> Rejection | None:
-    """The utility, sound numbers, an aligned opening, no reading yet of a slot from there on, room for a meter, a free
-    account.
+    """The utility, sound numbers, a new meter, an aligned opening, no reading yet of a slot from there on, room for a
+    meter, a free account.
     """
     state = context.state
     if not permissions.has_role(state, context.sender, "utility"):
@@ -90,6 +90,8 @@ def check_register_meter(context: CallContext, call: RegisterMeter) -> Rejection
         0 <= call.opening_import_wh <= REGISTER_WH_MAX and 0 <= call.opening_export_wh <= REGISTER_WH_MAX
     ):
         return Rejection.ARGUMENTS_INVALID
+    if state.read(get_meter_key(call.account), Meter) is not None:
+        return Rejection.METER_EXISTS
     energy = context.ledger.genesis.energy
     if call.opening_s < 0 or call.opening_s % energy.slot_s:
         return Rejection.SLOT_MISALIGNED
@@ -100,8 +102,6 @@ def check_register_meter(context: CallContext, call: RegisterMeter) -> Rejection
     progress = get_progress(state)
     if progress is not None and progress.meters >= METERS_MAX:
         return Rejection.METER_LIMIT
-    if state.read(get_meter_key(call.account), Meter) is not None:
-        return Rejection.METER_EXISTS
     if call.owner != call.account and permissions.get_account(state, call.owner) is None:
         return Rejection.ACCOUNT_UNKNOWN
     return permissions.check_new_account(state, call.account, call.public_key, "prosumer", call.home)
