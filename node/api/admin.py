@@ -23,9 +23,6 @@ from node.status import NodeStatus
 from primitives.ids import UnixMs
 
 SOCKET_NAME = "admin.sock"
-SOCKET_PATH_BYTES_MAX = 107
-"""Linux takes no longer path for a unix socket (unix(7))."""
-
 CONNECTIONS_MAX = 16
 """Operators and their scripts; one connection each."""
 
@@ -98,7 +95,7 @@ async def open_admin(services: AdminServices, home: Path) -> AsyncIterator[Path]
     The caller holds the lock of the home directory, so a socket that is left there is of a process that died.
 
     Raises:
-        HomeError: the path is too long, or something else has its name.
+        HomeError: something else has its name, or the home cannot be written.
 
     """
     path = home / SOCKET_NAME
@@ -120,21 +117,13 @@ async def open_admin(services: AdminServices, home: Path) -> AsyncIterator[Path]
 
 def _bind(path: Path) -> socket.socket:
     """Return a socket that only the owner may open, from its first moment on."""
-    if len(os.fsencode(path)) > SOCKET_PATH_BYTES_MAX:
-        raise HomeError(
-            f"{path}: longer than the {SOCKET_PATH_BYTES_MAX} bytes a socket may have; use a shorter home"
-        )
     link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with suppress(FileNotFoundError):
             if not stat.S_ISSOCK(path.lstat().st_mode):
                 raise HomeError(f"{path}: is no socket; move it away")
             path.unlink()
-        mask = os.umask(0o177)
-        try:
-            link.bind(str(path))
-        finally:
-            os.umask(mask)
+        _bind_in_directory(link, path)
     except NodeError:
         link.close()
         raise
@@ -142,3 +131,14 @@ def _bind(path: Path) -> socket.socket:
         link.close()
         raise HomeError(f"{path}: {error.strerror}; the node's user must be able to write its home") from None
     return link
+
+
+def _bind_in_directory(link: socket.socket, path: Path) -> None:
+    """Bind by way of the open directory: a socket's address holds 107 bytes (unix(7)), a home's path may have more."""
+    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    mask = os.umask(0o177)
+    try:
+        link.bind(f"/proc/self/fd/{directory}/{path.name}")
+    finally:
+        os.umask(mask)
+        os.close(directory)

@@ -159,15 +159,24 @@ def test_a_file_in_the_place_of_the_socket_is_not_touched(home: Path) -> None:
     assert (home / "admin.sock").read_text() == "mine"
 
 
-def test_a_home_too_deep_for_a_socket_is_refused_by_name(home: Path) -> None:
+def test_a_home_deeper_than_a_socket_address_is_served_all_the_same(home: Path) -> None:
+    deep = home / ("d" * 120)
+    deep.mkdir()
+
     async def scenario() -> None:
-        deep = home / ("d" * 100)
-        deep.mkdir()
-        with pytest.raises(HomeError, match="shorter home"):
-            async with open_admin(
-                AdminServices(SystemClock(), lambda: describe(Community()), lambda: None), deep
-            ):
-                pass
+        services = AdminServices(SystemClock(), lambda: describe(Community()), lambda: None)
+        async with open_admin(services, deep):
+            directory = os.open(deep, os.O_PATH | os.O_DIRECTORY)
+            try:
+                connector = aiohttp.UnixConnector(f"/proc/self/fd/{directory}/admin.sock")
+                async with (
+                    aiohttp.ClientSession("http://localhost", connector=connector) as client,
+                    client.get("/status") as answer,
+                ):
+                    assert answer.status == 200
+            finally:
+                os.close(directory)
+        assert not (deep / "admin.sock").exists()
 
     run(scenario())
 
