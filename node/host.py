@@ -45,6 +45,10 @@ JOURNAL_BYTES_MAX = 8 * 1024 * 1024
 """The journal is rewritten beyond this, or beyond twice what is still needed: a start reads it in under a second."""
 
 
+LINK_PATIENCE_S = 0.05
+"""So soon after its link stands a peer hears what it missed; links that come together, and flapping ones, share it."""
+
+
 class Listener(Protocol):
     """What the rest of the node hears from the host."""
 
@@ -89,6 +93,7 @@ class Host:
         self._rewrite_above = JOURNAL_BYTES_MAX
         self._deliveries: asyncio.Queue[Deliver] = asyncio.Queue(maxsize=1)
         self._timers: dict[TimerName, asyncio.TimerHandle] = {}
+        self._greeting: asyncio.TimerHandle | None = None
 
     def now(self) -> Now:
         """Return both clocks."""
@@ -115,6 +120,15 @@ class Host:
         if proposed is not None:
             self.put(proposed)
 
+    def note_link(self) -> None:
+        """Say everything again soon, because a link was established.
+
+        What was sent before it stood never arrived. Until the next regular re-send a view change may be lost to its
+        time-out: the one who missed the new-view then waits alone in a later view.
+        """
+        if self._greeting is None:
+            self._greeting = asyncio.get_running_loop().call_later(LINK_PATIENCE_S, self._greet)
+
     async def run(self) -> None:
         """Step and perform until cancelled.
 
@@ -136,6 +150,12 @@ class Host:
         finally:
             for handle in self._timers.values():
                 handle.cancel()
+            if self._greeting is not None:
+                self._greeting.cancel()
+
+    def _greet(self) -> None:
+        self._greeting = None
+        self.put(TimerFired(self.now(), TimerName.RESEND, START_GENERATION))
 
     async def _step_waiting(self) -> None:
         events, self._events = self._events, deque()

@@ -125,7 +125,7 @@ async def _open_node(
         watch = Watch(host, mempool, batcher, network, genesis.consensus)
         bookkeeping.connect(inbox, watch, network)
         intake.connect(network, host.offer_batch)
-        wires.connect(inbox, intake, Answers(replica, mempool, chain))
+        wires.connect(host, inbox, intake, Answers(replica, mempool, chain))
         _pin_latest(queries, storage)
         rim = Rim(config.name, constitution, host, network, batcher, mempool, queries, metrics, verifier)
         await stack.enter_async_context(open_api(rim.build_services(intake, bookkeeping), config.api))
@@ -172,12 +172,14 @@ class Wires:
     """Takes what the network brings, from the moment the parts that understand it exist."""
 
     def __init__(self) -> None:
+        self._host: Host | None = None
         self._inbox: Inbox | None = None
         self._intake: Intake | None = None
         self._answers: Answers | None = None
 
-    def connect(self, inbox: Inbox, intake: Intake, answers: Answers) -> None:
+    def connect(self, host: Host, inbox: Inbox, intake: Intake, answers: Answers) -> None:
         """Bind the parts."""
+        self._host = host
         self._inbox, self._intake, self._answers = inbox, intake, answers
 
     def on_message(self, peer: bytes, channel: Channel, payload: bytes) -> None:
@@ -194,7 +196,10 @@ class Wires:
         return self._answers.answer(kind, payload)
 
     def on_peer_change(self, peer: bytes, *, connected: bool) -> None:
-        """Nothing depends on it: the network itself shows who is connected."""
+        """Let a new peer hear what it missed; before the parts exist nothing was said that it could have."""
+        _ = peer
+        if connected and self._host is not None:
+            self._host.note_link()
 
 
 class Node:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from cli.network_spec import ConsensusSpec
 from tests.integration.community import Community, found_community, play
 from tests.integration.homes import found_homes, play_slot, register
 from tests.integration.validator import CALM, Validator
@@ -75,3 +76,38 @@ def test_a_frozen_primary_is_replaced_and_joins_again_when_it_thaws(tmp_path: Pa
         primary.check_log(allowed=CALM)
 
     play(found_community(tmp_path / "net"), act)
+
+
+@pytest.mark.slow
+def test_a_view_change_that_waits_for_a_quorum_ends_when_the_missing_validator_is_linked_not_at_a_resend(
+    tmp_path: Path,
+) -> None:
+    resend_s = 16
+
+    async def act(community: Community) -> None:
+        dead, late = community.validators[0], community.validators[3]
+        waiting = community.validators[1:3]
+        dead.kill()
+        late.kill()
+        transaction = community.sign_grant()
+        async with community.open_client(*waiting, alone=True) as client:
+            await client.submit(transaction)
+        await community.wait_statuses(
+            lambda found: all(status["phase"] == "view_change" for status in found),
+            "two of four have left the view of the dead primary",
+            among=waiting,
+        )
+        late.start()
+        await community.wait_statuses(
+            lambda found: all(sum(peer["connected"] for peer in status["peers"]) == 2 for status in found),
+            "the third is linked to both",
+        )
+        await community.wait_statuses(
+            lambda found: all(status["view"] == 1 and status["phase"] == "normal" for status in found),
+            "all three work in the next view",
+            deadline_s=resend_s / 8,
+        )
+        await community.deliver([transaction])
+
+    consensus = ConsensusSpec(heartbeat_ms=2000, drift_ms=3_600_000, resend_ms=1000 * resend_s)
+    play(found_community(tmp_path / "net", consensus=consensus), act)
