@@ -6,7 +6,9 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -32,6 +34,28 @@ class DemoStoppedError(Exception):
     """Somebody asked the demonstration to stop; everything was stopped in order."""
 
 
+@dataclass
+class _StopRequests:
+    """What a stop signal does now: ``act`` while validators run, else it ends the demonstration at once."""
+
+    act: Callable[[], object] | None = None
+
+    def hear(self, _number: int, _frame: FrameType | None) -> None:
+        """Handle a signal.
+
+        Raises:
+            DemoStoppedError: nothing runs that would have to be stopped first.
+
+        """
+        if self.act is None:
+            raise DemoStoppedError
+        self.act()
+
+    def ignore(self) -> None:
+        """Let what is being removed be removed."""
+        self.act = lambda: None
+
+
 def run_demo(options: DemoOptions, plan: DayPlan) -> int:
     """Run it and return the exit code: 0 when every check holds.
 
@@ -40,9 +64,9 @@ def run_demo(options: DemoOptions, plan: DayPlan) -> int:
 
     """
     try:
-        with _prepare_directory(options) as directory:
+        with _heed_signals() as requests, _prepare_directory(options, requests) as directory:
             community = found_community(options, plan, directory)
-            result = asyncio.run(_run_stoppable(options, plan, community))
+            result = asyncio.run(_run_stoppable(options, plan, community, requests))
             if options.keep:
                 _tell_kept(community)
     except DemoStoppedError:
@@ -55,7 +79,9 @@ def run_demo(options: DemoOptions, plan: DayPlan) -> int:
     return int(ExitCode.OK if result.checks.are_good else ExitCode.ERROR)
 
 
-async def _run_stoppable(options: DemoOptions, plan: DayPlan, community: Community) -> DemoResult:
+async def _run_stoppable(
+    options: DemoOptions, plan: DayPlan, community: Community, requests: _StopRequests
+) -> DemoResult:
     """Run the day; a signal cancels it and the validators are stopped in order, a second one kills them."""
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(_run(options, plan, community))
@@ -70,14 +96,15 @@ async def _run_stoppable(options: DemoOptions, plan: DayPlan, community: Communi
         is_stopping = True
         task.cancel()
 
-    for number in STOP_SIGNALS:
-        loop.add_signal_handler(number, stop)
+    requests.act = lambda: loop.call_soon_threadsafe(stop)
     try:
         return await task
     except asyncio.CancelledError:
         if is_stopping:
             raise DemoStoppedError from None
         raise
+    finally:
+        requests.ignore()
 
 
 async def _run(options: DemoOptions, plan: DayPlan, community: Community) -> DemoResult:
@@ -138,7 +165,27 @@ async def _check(stage: Stage, crash: Crash | None) -> DemoResult:
 
 
 @contextlib.contextmanager
-def _prepare_directory(options: DemoOptions) -> Iterator[Path]:
+def _heed_signals() -> Iterator[_StopRequests]:
+    """Take the stop signals until the block is left: from the first key to the last file removed.
+
+    A hang-up that nohup had ignored stays ignored.
+    """
+    requests = _StopRequests()
+    heeded = [
+        number
+        for number in STOP_SIGNALS
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN
+    ]
+    before = {number: signal.signal(number, requests.hear) for number in heeded}
+    try:
+        yield requests
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _prepare_directory(options: DemoOptions, requests: _StopRequests) -> Iterator[Path]:
     """Give the directory of the network; it is removed afterwards unless it is to be kept."""
     if options.home is None:
         parent = Path(tempfile.mkdtemp(prefix="gridbft-demo-"))
@@ -148,6 +195,7 @@ def _prepare_directory(options: DemoOptions) -> Iterator[Path]:
     try:
         yield directory
     finally:
+        requests.ignore()
         if not options.keep:
             shutil.rmtree(removed, ignore_errors=True)
 

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,35 @@ def test_an_interrupted_demonstration_stops_in_order_and_leaves_nothing(
     log = tmp_path / "log"
     process = launch("demo", log=log, TMPDIR=str(tmp_path))
     wait_until(lambda: len(find_processes(tmp_path)) == 4, "four validators run")
+    process.send_signal(number)
+    assert process.wait(timeout=END_TIMEOUT_S) == 130
+    assert "stopped; no process is left" in log.read_text(encoding="utf-8")
+    assert find_processes(tmp_path) == []
+    assert list(tmp_path.glob("gridbft-demo-*")) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_impatient_user_does_not_keep_the_demonstration_from_removing_its_directory(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    log = tmp_path / "log"
+    process = launch("demo", log=log, TMPDIR=str(tmp_path))
+    wait_until(lambda: len(find_processes(tmp_path)) == 4, "four validators run")
+    while list(tmp_path.glob("gridbft-demo-*")) and process.poll() is None:
+        process.send_signal(number)
+        time.sleep(0.005)
+    process.wait(timeout=END_TIMEOUT_S)
+    assert find_processes(tmp_path) == []
+    assert list(tmp_path.glob("gridbft-demo-*")) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_demonstration_stopped_before_its_first_validator_leaves_nothing(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    log = tmp_path / "log"
+    process = launch("demo", log=log, TMPDIR=str(tmp_path))
+    wait_until(lambda: list(tmp_path.glob("gridbft-demo-*")) != [], "its directory is there")
     process.send_signal(number)
     assert process.wait(timeout=END_TIMEOUT_S) == 130
     assert "stopped; no process is left" in log.read_text(encoding="utf-8")
