@@ -6,6 +6,8 @@ is not asked again. Everything is bounded: time, rounds, and the size of what is
 """
 
 import asyncio
+import os
+import ssl
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from time import monotonic
@@ -131,7 +133,19 @@ class HttpTransport:
         except TimeoutError:
             raise ValidatorFailedError("did not answer in time") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise ValidatorFailedError(to_line(str(error) or type(error).__name__)) from None
+            raise ValidatorFailedError(to_line(_describe(error))) from None
+
+
+def _describe(error: Exception) -> str:
+    """Return why an exchange failed; of a refused connection the reason only, the address is told beside it."""
+    cause = getattr(error, "os_error", error)
+    if isinstance(cause, ssl.SSLError):
+        return f"TLS failed: {(cause.reason or str(cause)).lower().replace('_', ' ')}"
+    if isinstance(cause, OSError) and cause.errno is not None and cause.errno > 0:
+        return os.strerror(cause.errno).lower()
+    if isinstance(cause, OSError) and cause.strerror:  # a name that cannot be resolved
+        return cause.strerror.lower()
+    return str(error) or type(error).__name__
 
 
 async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
