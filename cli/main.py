@@ -71,8 +71,6 @@ def run(arguments: Sequence[str]) -> int:
     except typer.Abort:
         talk("gridbft: stopped; nothing more was done")
         return INTERRUPTED
-    except BrokenPipeError:
-        return _end_broken_pipe()
     except OSError as error:
         talk(f"gridbft: {error.filename or 'the system'}: {error.strerror or error}")
         return int(ExitCode.ERROR)
@@ -81,6 +79,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """Run the command of this process's arguments and exit."""
+    _open_closed_streams()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -93,7 +92,8 @@ def _report_usage(error: typer.TyperException) -> int:
     return error.exit_code
 
 
-def _end_broken_pipe() -> int:
-    """Whoever read our output has enough; keep the interpreter from saying so at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return int(ExitCode.OK)
+def _open_closed_streams() -> None:
+    """Let output that the shell closed (`>&-`) go nowhere, and never into a file that is opened later."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))

@@ -1,11 +1,14 @@
 """Whatever is asked wrongly gets one line with what to do and the documented exit code, before anything is sent."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from cli.failure import ExitCode
 from tests.cli.conftest import Command
+from tests.cli.processes import build_environment
 
 TIME = "2026-01-01T00:00:00Z"
 REGISTERS = ["--import-wh", "1", "--export-wh", "0"]
@@ -162,3 +165,18 @@ def test_settings_are_shown_with_where_they_come_from(
     assert "api.port = 9000  # environment GRIDBFT_API_PORT" in ended.out
     assert "p2p.port = 7101  # file config.toml" in ended.out
     assert 'clock.mode = "system"  # default' in ended.out
+
+
+def test_words_for_a_closed_stream_go_nowhere_else() -> None:
+    """`2>&-` closes it: what is said there must not stand among the data, nor end in a traceback."""
+    for redirection in (">&-", "2>&-", ">&- 2>&-"):
+        ended = subprocess.run(
+            ["/bin/sh", "-c", f'"$0" -m cli tx show abc {redirection}', sys.executable],
+            env=build_environment(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (ended.returncode, ended.stdout) == (ExitCode.USAGE, "")
+        assert ("is no transaction id" in ended.stderr) == ("2>&-" not in redirection)
