@@ -172,6 +172,7 @@ class Replica:
         effects = timers.start(state, TimerName.RESEND, state.settings.resend_ms)
         effects += [Broadcast(sign(state, status))]
         effects += view_change.resend(state)
+        effects += view_change.join_lonely(state, now)
         effects += checkpoints.resend(state)
         if state.halted:
             return effects

@@ -85,6 +85,8 @@ class ReplicaState:
     new_view: Envelope | None = None
     own_view_change: Envelope | None = None
     view_changes: dict[ReplicaId, Envelope] = field(default_factory=dict)
+    lonely_since_ms: MonotonicMs | None = None
+    """Since when another replica has been waiting alone in the next view."""
     complaints: dict[ReplicaId, tuple[View, MonotonicMs]] = field(default_factory=dict)
 
     instances: dict[Sequence, Instance] = field(default_factory=dict)

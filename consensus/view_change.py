@@ -140,6 +140,23 @@ def find_joined_view(state: ReplicaState) -> View:
     return View(views[weak - 1]) if len(views) >= weak else View(0)
 
 
+def join_lonely(state: ReplicaState, now: Now) -> list[Effect]:
+    """Complain for a replica that has waited in the next view for a whole capped time-out.
+
+    It missed this view's new-view, left alone, and may vote in no lower view: without a view change of all it would
+    never vote again. A faulty replica gains one view change per capped time-out by it.
+    """
+    waits = state.active and any(_get_view(e.message) == state.view + 1 for e in state.view_changes.values())
+    if not waits:
+        state.lonely_since_ms = None
+        return []
+    if state.lonely_since_ms is None:
+        state.lonely_since_ms = now.monotonic_ms
+    if now.monotonic_ms - state.lonely_since_ms < state.settings.view_timeout_max_ms:
+        return []
+    return complain(state, now)
+
+
 def resend(state: ReplicaState) -> list[Effect]:
     """Repeat the own view change while its new-view is missing; say it if a restart came before it was durable."""
     if state.active:

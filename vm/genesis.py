@@ -48,7 +48,7 @@ class ConsensusParameters(Struct, frozen=True):
     view_timeout_ms: int = 1000
     view_timeout_max_ms: int = 16_000
     request_deadline_ms: int = 1500
-    resend_ms: int = 1000
+    resend_ms: int = 400
     heartbeat_ms: int = 30_000
     drift_ms: int = 2000
 

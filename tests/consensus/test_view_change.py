@@ -14,6 +14,7 @@ from tests.consensus.builders import (
     said,
     say,
 )
+from tests.consensus.cluster import Cluster
 
 BATCH = batch_of()
 HUGE = 2**60
@@ -161,3 +162,23 @@ def test_an_executed_block_resets_the_time_out() -> None:
     assert isinstance(deliver, Deliver)
     desk.execute(deliver)
     assert desk.replica.view.attempt == 0
+
+
+def test_a_replica_that_waits_alone_in_the_next_view_is_joined_after_a_capped_time_out() -> None:
+    cluster = Cluster(4)
+    cluster.submit(b"before")
+    cluster.run_until(lambda: min(cluster.heights()) == 1, 5000)
+    cluster.kill(0)
+    cluster.may_pass = lambda _, target, envelope: not (target == 3 and isinstance(envelope.message, NewView))
+    cluster.submit(b"while the primary is away")
+    states = [host.replica.view for host in cluster.hosts]
+    cluster.run_until(lambda: states[1].view == 1 and states[1].active, 10_000)
+    cluster.restart(0)
+    cluster.run_until(lambda: states[3].view == 2 and min(cluster.heights()) == 2, 20_000)
+    cluster.may_pass = lambda _from, _to, _envelope: True
+    states = [host.replica.view for host in cluster.hosts]
+    assert [(state.view, state.active) for state in states] == [(1, True), (1, True), (1, True), (2, False)]
+    cluster.run_until(lambda: all(s.active and s.view >= 2 for s in states), 30_000)
+    cluster.submit(b"afterwards")
+    cluster.run_until(lambda: min(cluster.heights()) == 3, 5000)
+    cluster.check_agreement()
