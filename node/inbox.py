@@ -77,7 +77,10 @@ class Inbox:
         """Keep the tasks that wait for transactions and answers, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
-            await asyncio.Event().wait()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self._tasks = None  # what still arrives while the tasks end starts no new one
 
     def on_message(self, peer: bytes, payload: bytes) -> None:
         """Take a consensus message; those of one peer become events in the order in which they came."""
