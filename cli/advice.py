@@ -36,7 +36,7 @@ ADVICE: dict[str, str] = {
     Rejection.METER_LIMIT: "the network takes no more meters",
     Rejection.PRICE_INVALID: "prices must be 0 <= feed-in <= retail",
     Rejection.SLOT_MISALIGNED: "the time is no boundary between slots; look at slot_s of the network",
-    Rejection.SLOT_STARTED: "the slot has begun already; choose a later one",
+    Rejection.SLOT_STARTED: "the slot has begun, or something is known of it already; choose a later one",
     Rejection.TARIFF_TOO_FAR: "prices are published at most a year ahead",
     Rejection.READING_BEFORE_OPENING: "the reading is from before the meter's opening; leave it out",
     Rejection.READING_OF_FUTURE: "the reading is from the future; set the meter's clock, or submit it later",
