@@ -3,7 +3,7 @@
 Handlers never call each other; their order is decided here and nowhere else.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import assert_never
 
 from consensus import catch_up, checkpoints, new_view, ordering, timers, view_change
@@ -225,8 +225,3 @@ def describe_phase(state: ReplicaState) -> str:
     if state.fetched or catch_up.find_target(state) > state.executed.height + state.settings.depth + 1:
         return "catching_up"
     return "normal" if state.active else "view_change"
-
-
-def get_names(settings: Settings) -> Mapping[ReplicaId, str]:
-    """Return the validators' names by their voting keys."""
-    return {replica: settings.membership.get_name(replica) for replica in settings.membership.replicas}
