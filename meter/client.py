@@ -183,10 +183,7 @@ class Client:
 
     async def submit_many(self, transactions: Sequence[SealedTransaction]) -> list[Submission]:
         """Take transactions to the first validators that accept them; the results are in their order."""
-        results: list[Submission] = []
-        for part in _split_by_size(transactions):
-            results += await self._submit_part(part)
-        return results
+        return await self._submit_all(transactions, set())
 
     async def deliver(self, transaction: SealedTransaction, timeout_s: float) -> Outcome:
         """Submit one transaction and wait for its verified result."""
@@ -201,13 +198,14 @@ class Client:
         refuses to take, a proof is asked for once: it may have been applied before.
         """
         known: dict[bytes, Outcome] = {}
+        tried: set[str] = set()
         pending = list({transaction.id: transaction for transaction in transactions}.values())
         reason = "no validator answered in time"
         end_s = monotonic() + timeout_s
         try:
             async with asyncio.timeout(timeout_s):
                 while pending and self._validators.get_order():
-                    submissions = await self.submit_many(pending)
+                    submissions = await self._submit_all(pending, tried)
                     reason = _find_reason(submissions)
                     await self._await_proofs(submissions, end_s, known)
                     pending = [transaction for transaction in pending if transaction.id not in known]
@@ -317,14 +315,33 @@ class Client:
         if problem is not None:
             self._validators.distrust(member, f"showed a forged certificate: {problem}")
 
-    async def _submit_part(self, part: Sequence[SealedTransaction]) -> list[Submission]:
+    async def _submit_all(
+        self, transactions: Sequence[SealedTransaction], tried: set[str]
+    ) -> list[Submission]:
+        """Take transactions to validators, to those that are in ``tried`` last; who accepts some is added to it.
+
+        The preference alone would not do: every question for a proof moves it, so that the one who accepted and forgot
+        may be the preferred one again.
+        """
+        if tried.issuperset(member.url for member in self._validators.get_order()):
+            tried.clear()
+        accepting: set[str] = set()
+        results: list[Submission] = []
+        for part in _split_by_size(transactions):
+            results += await self._submit_part(part, tried, accepting)
+        tried |= accepting
+        return results
+
+    async def _submit_part(
+        self, part: Sequence[SealedTransaction], tried: set[str], accepting: set[str]
+    ) -> list[Submission]:
         """Ask all validators in rounds, until one accepted each transaction or all of them refused it."""
         results: dict[bytes, Submission] = {}
         problems: dict[str, str] = {}
         pauses = self._validators.get_pauses()
         while True:
             has_silent = False
-            for validator in self._validators.get_order():
+            for validator in self._validators.get_order(tried):
                 wanted = [entry for entry in part if not isinstance(results.get(entry.id), Accepted)]
                 if not wanted:
                     break
@@ -334,6 +351,8 @@ class Client:
                     problems[validator.url] = str(error)
                     has_silent = True
                     continue
+                if any(isinstance(submission, Accepted) for submission in found.values()):
+                    accepting.add(validator.url)
                 for name, submission in found.items():
                     # One validator's full mempool says less than another's refusal.
                     if not isinstance(submission, OutcomeUnknown) or name not in results:

@@ -6,7 +6,7 @@ grows, and after a bounded number of rounds the question ends with a named error
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Protocol, TypeVar
@@ -133,12 +133,12 @@ class Validators:
         """Return all validators in the order given."""
         return tuple(self._members)
 
-    def get_order(self) -> list[Validator]:
-        """Return the validators to ask, in this order: the preferred first, those that asked for a pause last."""
+    def get_order(self, tried: Collection[str] = ()) -> list[Validator]:
+        """Return whom to ask: the preferred first, those ``tried`` in vain later, those that asked for a pause last."""
         turned = self._members[self._preferred :] + self._members[: self._preferred]
         now_s = monotonic()
         trusted = [member for member in turned if member.distrusted is None]
-        return sorted(trusted, key=lambda member: member.paused_until_s > now_s)
+        return sorted(trusted, key=lambda member: (member.paused_until_s > now_s, member.url in tried))
 
     def prefer_next(self) -> None:
         """Begin with another validator from now on: the preferred one made no progress."""

@@ -11,6 +11,7 @@ from p2p.listener import PortBusy
 from p2p.network import open_network
 from primitives.limits import FRAME_BYTES_MAX
 from tests.p2p.members import (
+    DEADLINE_S,
     Ear,
     build_settings,
     dial_as,
@@ -157,7 +158,7 @@ def test_cancelling_whoever_holds_the_network_closes_it() -> None:
         await is_open.wait()
         holder.cancel()
         with pytest.raises(asyncio.CancelledError):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(DEADLINE_S):
                 await holder
         assert asyncio.all_tasks() == before
 

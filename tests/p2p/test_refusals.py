@@ -20,6 +20,7 @@ from p2p.peers import Timing
 from p2p.transfer import RequestFailed
 from primitives.encoding import encode
 from tests.p2p.members import (
+    DEADLINE_S,
     HOST,
     Member,
     Station,
@@ -186,7 +187,7 @@ def test_a_connection_that_stops_before_or_in_tls_is_dropped(words: bytes) -> No
         async with open_listener(make_members(2)) as listening:
             reader, writer = await asyncio.open_connection(HOST, listening.network.port)
             writer.write(words)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(DEADLINE_S):
                 with contextlib.suppress(ConnectionResetError):
                     await reader.read()
             writer.close()
@@ -198,7 +199,7 @@ def test_a_connection_that_stops_after_tls_is_dropped() -> None:
     async def play() -> None:
         members = make_members(2)
         async with open_listener(members) as listening, open_plain_tls(members[0], listening) as reader:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(DEADLINE_S):
                 with contextlib.suppress(ConnectionResetError, ssl.SSLError):
                     assert await reader.read() == b""
 
@@ -212,7 +213,7 @@ def test_a_handshake_that_stops_halfway_is_dropped_and_named(says_hello: bool) -
         async with open_listener((one, two)) as listening, dial_as(one, listening) as socket:
             if says_hello:
                 await socket.send_bytes(encode(build_hello(one)))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(DEADLINE_S):
                 while (await socket.receive()).type is aiohttp.WSMsgType.BINARY:
                     pass
             await wait_until(
@@ -292,7 +293,7 @@ def test_a_link_without_a_certificate_or_with_old_tls_is_refused() -> None:
 
 async def is_cut_off(listening: Station, context: ssl.SSLContext) -> bool:
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_S):
             reader, writer = await asyncio.open_connection(HOST, listening.network.port, ssl=context)
             try:
                 writer.write(b"GET /gridbft/link HTTP/1.1\r\n\r\n")
