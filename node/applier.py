@@ -36,12 +36,22 @@ class Applier:
 
         """
         loop = asyncio.get_running_loop()
-        result = await loop.run_in_executor(self._executor, self._execute_and_store, deliver)
-        self.header = result.header
-        self.tree = result.tree
+        result = await loop.run_in_executor(self._executor, self.execute_and_store, deliver)
+        self.advance(result)
         return result
 
-    def _execute_and_store(self, deliver: Deliver) -> BlockResult:
+    def advance(self, result: BlockResult) -> None:
+        """Make a stored block the parent of the next one."""
+        self.header = result.header
+        self.tree = result.tree
+
+    def execute_and_store(self, deliver: Deliver) -> BlockResult:
+        """Execute a batch on the parent and store its block in one synced write; ``advance`` comes after it.
+
+        Raises:
+            StoreError: the block could not be made durable.
+
+        """
         result = execute_block(
             self._ledger,
             self.header,

@@ -37,7 +37,7 @@ ARRIVALS_REMEMBERED_MAX = 16_384
 """Own clients' transactions whose way to a certificate is being measured; older ones are not measured."""
 
 
-def _is_full(transactions: tuple[bytes, ...]) -> bool:
+def is_full(transactions: tuple[bytes, ...]) -> bool:
     """Tell whether a batch had no room for one more transaction of the largest size."""
     room = BATCH_BYTES_MAX - sum(map(len, transactions))
     return len(transactions) >= BATCH_TRANSACTIONS_MAX or room < TRANSACTION_BYTES_MAX
@@ -84,7 +84,7 @@ class Bookkeeping:
         header = result.header
         consumed = [receipt.transaction_id for receipt in result.receipts if receipt.consumed]
         unconsumed = [receipt.transaction_id for receipt in result.receipts if not receipt.consumed]
-        self._intake.on_block(consumed, unconsumed, full=_is_full(deliver.batch.transactions))
+        self._intake.on_block(consumed, unconsumed, full=is_full(deliver.batch.transactions))
         self._queries.record_executed(header, self._chain.snapshot(), result.tree)
         self._uncertified[header.height] = deliver.batch.header.transaction_ids
         applied = sum(1 for receipt in result.receipts if receipt.rejection is None)

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 
+from consensus.certificates import check_certificate
+from consensus.membership import Membership
 from consensus.messages import Certificate
-from primitives.batch import Batch
+from primitives.batch import Batch, is_batch_whole
 from primitives.encoding import DecodeError, Struct, decode, encode
 from primitives.header import Block
 from primitives.ids import DIGEST_BYTES, Digest, Height
@@ -127,6 +129,26 @@ def select_blocks(
     if best is None:
         return NO_ANSWER
     return encode(BlocksAnswer(tuple(blocks[: best[0]]), best[1]))
+
+
+def check_batch(digest: Digest, batch: Batch) -> str | None:
+    """Return why a batch is not the one asked for, or None; its transactions' signatures are checked elsewhere."""
+    if batch.header.compute_digest() != digest or not is_batch_whole(batch):
+        return "another batch than was asked for"
+    return None
+
+
+def check_blocks(membership: Membership, genesis_hash: Digest, answer: BlocksAnswer) -> str | None:
+    """Return why blocks prove nothing, or None: the certificate holds, and every block has its own batch."""
+    problem = check_certificate(membership, genesis_hash, answer.certificate)
+    if problem is not None:
+        return problem
+    if not all(
+        block.header.batch_digest == block.batch.header.compute_digest() and is_batch_whole(block.batch)
+        for block in answer.blocks
+    ):
+        return "a block without its batch"
+    return None
 
 
 def as_digest(payload: bytes) -> Digest:

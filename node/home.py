@@ -5,17 +5,21 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from consensus.codec import decode_record
 from consensus.membership import Membership
+from consensus.replica import Replica
+from consensus.state import Settings
 from node.config import NodeConfig
 from node.errors import DiskError, HomeError
 from node.storage.chain import ChainStore
 from node.storage.journal import Journal, JournalError, JournalFailed, open_journal
 from node.storage.leveldb import open_leveldb
-from node.storage.store import StoreError, StoreFull, StoreLocked
+from node.storage.store import Store, StoreError, StoreFull, StoreLocked
 from p2p.peers import PeerAddress
 from primitives.encoding import DecodeError
 from primitives.header import Validator
 from primitives.ids import Digest, Epoch
+from primitives.signing import SecretKey
 from vm.executor import build_genesis_block
 from vm.genesis import Genesis, decode_genesis
 from vm.state_root import StateTree, build_tree
@@ -120,10 +124,7 @@ def _open_storage(stack: ExitStack, data: Path, constitution: Constitution) -> S
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_journal_kept(data)
         journal = stack.enter_context(open_journal(data / "journal", constitution.genesis_hash))
-        chain = ChainStore(stack.enter_context(open_leveldb(data / "leveldb")))
-        _init_chain(chain, constitution)
-        tree = build_tree(chain.iterate_buckets())
-        _check_root(chain, tree)
+        return fill_storage(journal, stack.enter_context(open_leveldb(data / "leveldb")), constitution)
     except StoreLocked as error:
         raise HomeError(str(error)) from None
     except (StoreFull, JournalFailed) as error:
@@ -132,7 +133,39 @@ def _open_storage(stack: ExitStack, data: Path, constitution: Constitution) -> S
         raise HomeError(str(error)) from None
     except OSError as error:
         raise DiskError(f"{data}: {error.strerror}") from None
+
+
+def fill_storage(journal: Journal, store: Store, constitution: Constitution) -> Storage:
+    """Return the storage of an open journal and store; an empty store is filled with the genesis.
+
+    Raises:
+        HomeError: of another network, or damaged.
+        StoreError: the store fails.
+
+    """
+    chain = ChainStore(store)
+    _init_chain(chain, constitution)
+    tree = build_tree(chain.iterate_buckets())
+    _check_root(chain, tree)
     return Storage(chain, journal, tree)
+
+
+def build_replica(constitution: Constitution, storage: Storage, key: SecretKey) -> Replica:
+    """Return the replica as its store and journal left it."""
+    parameters = constitution.genesis.consensus
+    settings = Settings(
+        membership=constitution.membership,
+        key=key,
+        genesis_hash=constitution.genesis_hash,
+        depth=parameters.depth,
+        view_timeout_ms=parameters.view_timeout_ms,
+        view_timeout_max_ms=parameters.view_timeout_max_ms,
+        resend_ms=parameters.resend_ms,
+        drift_ms=parameters.drift_ms,
+    )
+    records = [decode_record(data) for data in storage.journal.records]
+    chain = storage.chain
+    return Replica(settings, chain.get_latest_header(), chain.get_latest_certificate(), records)
 
 
 def _check_journal_kept(data: Path) -> None:

@@ -33,9 +33,9 @@ from node.applier import Applier
 from node.batching import Batcher
 from node.clock import Clock
 from node.errors import DivergedError
+from node.links import Links
 from node.storage.journal import Journal
 from p2p.frames import Channel
-from p2p.network import Network
 from vm.executor import BlockResult
 
 RECEIVED_WAITING_MAX = 8192
@@ -69,7 +69,7 @@ class Host:
         self,
         replica: Replica,
         journal: Journal,
-        network: Network,
+        network: Links,
         applier: Applier,
         batcher: Batcher,
         clock: Clock,
@@ -158,29 +158,39 @@ class Host:
         self.put(TimerFired(self.now(), TimerName.RESEND, START_GENERATION))
 
     async def _step_waiting(self) -> None:
+        effects = self._take_steps()
+        if self._append_records(effects):
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._executor, self._journal.sync)
+            self.syncs += 1
+            kept = self._select_kept_records()
+            if kept is not None:
+                await loop.run_in_executor(self._executor, self._journal.rewrite, kept)
+                self._rewrite_above = max(JOURNAL_BYTES_MAX, 2 * self._journal.size)
+        for effect in effects:
+            self._perform(effect)
+
+    def _take_steps(self) -> list[Effect]:
+        """Step every waiting event; return all their effects in order."""
         events, self._events = self._events, deque()
         self._received = 0
         effects: list[Effect] = []
         for event in events:
             effects += self.replica.step(event)
-        await self._persist(effects)
-        for effect in effects:
-            self._perform(effect)
+        return effects
 
-    async def _persist(self, effects: list[Effect]) -> None:
-        """Make every record of the effects durable with one sync, before any of them is sent."""
+    def _append_records(self, effects: list[Effect]) -> bool:
+        """Give every record of the effects to the journal; tell whether it must be synced before any is performed."""
         records = [effect.record for effect in effects if isinstance(effect, Persist)]
-        if not records:
-            return
         for record in records:
             self._journal.append(encode_record(record), twice=is_vote_record(record))
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._executor, self._journal.sync)
-        self.syncs += 1
-        if self._journal.size > self._rewrite_above:
-            kept = [(encode_record(r), is_vote_record(r)) for r in self.replica.get_journal_records()]
-            await loop.run_in_executor(self._executor, self._journal.rewrite, kept)
-            self._rewrite_above = max(JOURNAL_BYTES_MAX, 2 * self._journal.size)
+        return bool(records)
+
+    def _select_kept_records(self) -> list[tuple[bytes, bool]] | None:
+        """Return what a rewritten journal must hold, or None while the journal is short enough."""
+        if self._journal.size <= self._rewrite_above:
+            return None
+        return [(encode_record(r), is_vote_record(r)) for r in self.replica.get_journal_records()]
 
     def _perform(self, effect: Effect) -> None:
         match effect:
@@ -221,12 +231,15 @@ class Host:
         """Execute what was delivered, one block at a time, and answer each with ``Executed``."""
         while True:
             deliver = await self._deliveries.get()
-            result = await self._applier.apply(deliver)
-            now = self.now()
-            self._batcher.record_block(now, deliver.batch.header, result.next_due_ms)
-            self._listener.on_block(deliver, result)
-            self.put(Executed(now, deliver.sequence, result.header))
-            self.offer_batch()
+            self._answer_delivery(deliver, await self._applier.apply(deliver))
+
+    def _answer_delivery(self, deliver: Deliver, result: BlockResult) -> None:
+        """Tell everybody inside of a durable block, the replica last."""
+        now = self.now()
+        self._batcher.record_block(now, deliver.batch.header, result.next_due_ms)
+        self._listener.on_block(deliver, result)
+        self.put(Executed(now, deliver.sequence, result.header))
+        self.offer_batch()
 
 
 def _explain(notice: Diverged) -> str:

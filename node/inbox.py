@@ -8,7 +8,6 @@ from collections.abc import Callable, Coroutine
 
 import structlog
 
-from consensus.certificates import check_certificate
 from consensus.codec import decode_envelope
 from consensus.effects import FetchBatch, FetchBlocks
 from consensus.events import BatchFetched, BlocksFetched, Received
@@ -16,6 +15,8 @@ from consensus.membership import Membership
 from consensus.messages import Envelope, PrePrepare
 from node.exchange import (
     RequestKind,
+    check_batch,
+    check_blocks,
     decode_batch,
     decode_blocks,
     decode_raw_transactions,
@@ -29,7 +30,7 @@ from node.mempool import Mempool
 from node.verifier import Verifier
 from p2p.network import Network
 from p2p.transfer import RequestFailed
-from primitives.batch import Batch, BatchHeader, is_batch_whole
+from primitives.batch import Batch, BatchHeader
 from primitives.encoding import DecodeError
 from primitives.ids import Digest, ReplicaId
 from primitives.limits import BATCH_BYTES_MAX
@@ -178,8 +179,9 @@ class Inbox:
                 batch = decode_batch(answer)
             except (RequestFailed, DecodeError):
                 continue
-            if batch.header.compute_digest() != fetch.digest or not is_batch_whole(batch):
-                self._network.penalize(peer, FORGED_POINTS, "another batch than was asked for")
+            problem = check_batch(fetch.digest, batch)
+            if problem is not None:
+                self._network.penalize(peer, FORGED_POINTS, problem)
                 continue
             if await self._intake.take_fetched(peer, batch.transactions) is not None:
                 self._host.put(BatchFetched(self._host.now(), fetch.digest, batch))
@@ -195,13 +197,7 @@ class Inbox:
                 fetched = decode_blocks(answer)
             except (RequestFailed, DecodeError):
                 continue
-            problem = check_certificate(self._membership, self._genesis_hash, fetched.certificate)
-            if problem is None and not all(
-                block.header.batch_digest == block.batch.header.compute_digest()
-                and is_batch_whole(block.batch)
-                for block in fetched.blocks
-            ):
-                problem = "a block without its batch"
+            problem = check_blocks(self._membership, self._genesis_hash, fetched)
             if problem is not None:
                 self._network.penalize(peer, FORGED_POINTS, f"blocks that prove nothing: {problem}")
                 continue

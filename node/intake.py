@@ -7,10 +7,10 @@ from enum import StrEnum
 
 from node.clock import Clock
 from node.fair_queue import QueueFullError
+from node.links import Links
 from node.mempool import Added, Full, Known, Mempool, Refused
 from node.storage.chain import ChainStore
 from node.verifier import OWN_CLIENTS, Verifier
-from p2p.network import Network
 from primitives.encoding import DecodeError
 from primitives.hashing import compute_transaction_id
 from primitives.header import BlockHeader
@@ -68,13 +68,13 @@ class Intake:
         self._verifier = verifier
         self._clock = clock
         self._get_parent = get_parent
-        self._network: Network | None = None
+        self._network: Links | None = None
         self._on_added: Callable[[], None] = lambda: None
         self._gossiped: dict[bytes, list[bytes]] = {}
         self.arrival = asyncio.Event()
         """Set whenever a transaction joined the mempool; those who wait for one clear it."""
 
-    def connect(self, network: Network, on_added: Callable[[], None]) -> None:
+    def connect(self, network: Links, on_added: Callable[[], None]) -> None:
         """Bind the network to gossip to, and whom to tell that something waits."""
         self._network = network
         self._on_added = on_added
@@ -84,7 +84,7 @@ class Intake:
         results: list[SubmitResult | None] = [None] * len(raws)
         fresh: list[tuple[int, SealedTransaction]] = []
         for index, raw in enumerate(raws):
-            decoded = self._decode(raw)
+            decoded = self.decode(raw)
             if isinstance(decoded, SubmitResult):
                 results[index] = decoded
             else:
@@ -103,7 +103,7 @@ class Intake:
                     sealed.id, Rejection.SIGNATURE_INVALID, "the signature is not the key's"
                 )
             else:
-                results[index] = self._admit(sealed, is_own=True)
+                results[index] = self.admit(sealed, is_own=True)
         self._tell()
         return [result for result in results if result is not None]
 
@@ -170,12 +170,13 @@ class Intake:
             return
         for sealed, valid in zip(fresh, done.result(), strict=True):
             if valid:
-                self._admit(sealed, is_own=False)
+                self.admit(sealed, is_own=False)
             else:
                 self._penalize(peer, "a wrongly signed transaction")
         self._tell()
 
-    def _decode(self, raw: bytes) -> SealedTransaction | SubmitResult:
+    def decode(self, raw: bytes) -> SealedTransaction | SubmitResult:
+        """Return the transaction of a client's bytes, unverified, or the answer when there is nothing more to do."""
         name = compute_transaction_id(raw)
         if self._mempool.find_known(name) is not None:
             return SubmitResult(name, SubmitStatus.KNOWN)
@@ -192,7 +193,8 @@ class Intake:
                 return SubmitResult(name, SubmitStatus.KNOWN)
         return sealed
 
-    def _admit(self, sealed: SealedTransaction, *, is_own: bool) -> SubmitResult:
+    def admit(self, sealed: SealedTransaction, *, is_own: bool) -> SubmitResult:
+        """Let a correctly signed transaction wait, if it may; an own client's is gossiped."""
         match self._mempool.add(sealed, self._clock.monotonic_ms(), self.check):
             case Added():
                 if is_own and self._network is not None:

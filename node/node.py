@@ -12,9 +12,6 @@ from pathlib import Path
 
 import structlog
 
-from consensus.codec import decode_record
-from consensus.replica import Replica
-from consensus.state import Settings
 from node.answers import Answers
 from node.api.admin import AdminServices, open_admin
 from node.api.app import open_api
@@ -27,6 +24,7 @@ from node.errors import DiskError, HomeError, PortBusyError
 from node.home import (
     Constitution,
     Storage,
+    build_replica,
     get_peer_addresses,
     get_validator,
     load_constitution,
@@ -103,7 +101,7 @@ async def _open_node(
     mempool = _build_mempool(config.mempool)
     ledger = LedgerContext(genesis, constitution.genesis_hash)
     metrics, queries = Metrics(), Queries(genesis, chain, mempool)
-    replica = _build_replica(constitution, storage, signing_key)
+    replica = build_replica(constitution, storage, signing_key)
     batcher = Batcher(ReplicaId(own.public_key), mempool, genesis.consensus.heartbeat_ms)
     batcher.next_due_ms = compute_next_due_ms(ledger, Overlay(chain))
     async with AsyncExitStack() as stack:
@@ -240,24 +238,6 @@ def _build_clock(config: NodeConfig, block_time_ms: int) -> Clock:
     if config.clock.mode == "system":
         return SystemClock()
     return SteppedClock(UnixMs(max(config.clock.origin_ms, block_time_ms)), config.clock.scale)
-
-
-def _build_replica(constitution: Constitution, storage: Storage, key: SecretKey) -> Replica:
-    """Return the replica as its store and journal left it."""
-    parameters = constitution.genesis.consensus
-    settings = Settings(
-        membership=constitution.membership,
-        key=key,
-        genesis_hash=constitution.genesis_hash,
-        depth=parameters.depth,
-        view_timeout_ms=parameters.view_timeout_ms,
-        view_timeout_max_ms=parameters.view_timeout_max_ms,
-        resend_ms=parameters.resend_ms,
-        drift_ms=parameters.drift_ms,
-    )
-    records = [decode_record(data) for data in storage.journal.records]
-    chain = storage.chain
-    return Replica(settings, chain.get_latest_header(), chain.get_latest_certificate(), records)
 
 
 def _pin_latest(queries: Queries, storage: Storage) -> None:

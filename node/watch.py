@@ -4,8 +4,8 @@ from consensus.events import Now, Overdue
 from consensus.replica import describe_phase
 from node.batching import Batcher
 from node.host import Host
+from node.links import Links
 from node.mempool import Mempool
-from p2p.network import Network
 from vm.genesis import ConsensusParameters
 
 CHECKS_PER_PERIOD = 4
@@ -20,7 +20,7 @@ class Watch:
         host: Host,
         mempool: Mempool,
         batcher: Batcher,
-        network: Network,
+        network: Links,
         parameters: ConsensusParameters,
     ) -> None:
         self._host = host
