@@ -21,6 +21,7 @@ from cli.network_spec import NetworkSpec, ValidatorSpec, build_consensus_paramet
 from cli.node_keys import NODE_KEY_PATH
 from meter.keystore import KEY_SUFFIX, KeyKind, KeyLabel, KeystoreError, create_key
 from primitives.encoding import encode
+from primitives.hashing import compute_account_id
 from primitives.header import Validator
 from primitives.ids import Digest
 from vm.genesis import GENESIS_VERSION, Genesis, GenesisAccount, find_genesis_problem
@@ -125,7 +126,10 @@ def build_genesis(
         currency=spec.currency,
         time_ms=time_ms,
         validators=tuple(validators),
-        accounts=(GenesisAccount(utility.account, utility.public_key, "utility", utility.name),),
+        accounts=(
+            GenesisAccount(utility.account, utility.public_key, "utility", utility.name),
+            *(build_validator_account(validator) for validator in validators),
+        ),
         energy=build_energy_parameters(spec.energy),
         consensus=build_consensus_parameters(spec.consensus),
     )
@@ -133,6 +137,12 @@ def build_genesis(
     if problem is not None:
         raise build_usage_error(problem)
     return genesis
+
+
+def build_validator_account(validator: Validator) -> GenesisAccount:
+    """Return the account with which a validator votes on who else validates."""
+    account = compute_account_id(validator.public_key)
+    return GenesisAccount(account, validator.public_key, "validator", validator.name)
 
 
 def _create_validator(draft: Path, validator: ValidatorSpec, passphrase: bytes) -> Validator:

@@ -10,6 +10,7 @@ from consensus.membership import Membership
 from consensus.messages import (
     Certificate,
     Envelope,
+    Handover,
     Prepare,
     PreparedCertificate,
     Proposal,
@@ -18,7 +19,7 @@ from consensus.messages import (
     get_signed_bytes,
 )
 from primitives.header import BlockHeader
-from primitives.ids import Digest, ReplicaId, View
+from primitives.ids import Digest, Epoch, Height, ReplicaId, Sequence, View
 from primitives.signing import SignatureDomain, is_signature_valid
 
 
@@ -55,6 +56,25 @@ def check_certificate(membership: Membership, genesis_hash: Digest, certificate:
         ):
             return f"the signature of {membership.get_name(ReplicaId(entry.replica))} is not valid"
     return None
+
+
+def follow_handover(membership: Membership, genesis_hash: Digest, handover: Handover) -> Membership | str:
+    """Return the membership of the next epoch, or why the handover proves none.
+
+    In this order: a quorum of ``membership`` signed the header; it names the validators given, and not the old ones.
+    """
+    header = handover.certificate.header
+    problem = check_certificate(membership, genesis_hash, handover.certificate)
+    if problem is not None:
+        return problem
+    following = Membership(
+        Epoch(membership.epoch + 1), handover.validators, Height(header.height), Sequence(header.sequence)
+    )
+    if header.next_membership != following.hash:
+        return "the certified header names other validators"
+    if following.hash == membership.hash:
+        return "the certified header ends no epoch"
+    return following
 
 
 def check_prepared(

@@ -2,17 +2,23 @@
 
 from functools import cached_property
 
-from consensus.quorum import get_quorum, get_weak_quorum
 from primitives.encoding import Struct
 from primitives.header import Validator, compute_membership_hash
-from primitives.ids import Digest, Epoch, ReplicaId, View
+from primitives.ids import Digest, Epoch, Height, ReplicaId, Sequence, View
+from primitives.quorum import get_quorum, get_weak_quorum
 
 
 class Membership(Struct, frozen=True, dict=True, gc=True):
-    """The validators of one epoch in their genesis order; the order decides who leads a view."""
+    """The validators of one epoch in their order, which decides who leads a view.
+
+    ``start_height`` and ``start_sequence`` are those of the block that ended the epoch before: the low watermark with
+    which this one begins, without a certificate of its own.
+    """
 
     epoch: Epoch
     validators: tuple[Validator, ...]
+    start_height: Height = Height(0)
+    start_sequence: Sequence = Sequence(0)
 
     @cached_property
     def replicas(self) -> tuple[ReplicaId, ...]:

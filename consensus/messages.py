@@ -7,7 +7,7 @@ block's certificate.
 
 from primitives.batch import BatchHeader
 from primitives.encoding import Struct, encode
-from primitives.header import BlockHeader
+from primitives.header import BlockHeader, Validator
 from primitives.ids import Digest
 
 
@@ -63,6 +63,13 @@ class Certificate(Struct, frozen=True):
 
     header: BlockHeader
     signatures: tuple[Signature, ...]
+
+
+class Handover(Struct, frozen=True):
+    """How an epoch ended: the certificate of its last block, and the validators whom that block's header names."""
+
+    certificate: Certificate
+    validators: tuple[Validator, ...]
 
 
 class PreparedCertificate(Struct, frozen=True):

@@ -12,6 +12,7 @@ from primitives.merkle import compute_merkle_root
 from vm.admission import check_account, consume_nonce, get_quota_slot
 from vm.contract import BlockContext, CallContext, LedgerContext, decode_call
 from vm.contracts.permissions import get_account, open_genesis_accounts, put_account
+from vm.contracts.validators import ValidatorSet, find_new_set
 from vm.genesis import Genesis
 from vm.receipt import Receipt, Rejection
 from vm.registry import CONTRACTS
@@ -33,7 +34,8 @@ class Position:
 class BlockResult:
     """What a block does: its header, its receipts in order, and what to write (None removes a key).
 
-    ``next_due_ms`` is the block time at which time-driven work waits, or None.
+    ``next_due_ms`` is the block time at which time-driven work waits, or None. ``next_validators`` are those who follow
+    it; None while they stay the same, else it is the last block of its epoch.
     """
 
     header: BlockHeader
@@ -42,6 +44,7 @@ class BlockResult:
     bucket_writes: Mapping[int, bytes]
     tree: StateTree
     next_due_ms: int | None
+    next_validators: ValidatorSet | None = None
 
 
 def execute_block(
@@ -66,6 +69,7 @@ def execute_block(
             contract.begin_block(block)
     overlay.mark()
     receipts = tuple(_execute_transaction(block, raw) for raw in batch.transactions)
+    following = find_new_set(overlay, position.height)
     changes = overlay.collect_changes()
     new_tree, bucket_writes = update_tree(tree, get_bucket, changes)
     header = BlockHeader(
@@ -77,7 +81,9 @@ def execute_block(
         time_ms=time_ms,
         state_root=new_tree.root,
         receipts_root=compute_merkle_root([encode(receipt) for receipt in receipts]),
-        next_membership=parent.next_membership,
+        next_membership=parent.next_membership
+        if following is None
+        else compute_membership_hash(following.validators),
         protocol_version=PROTOCOL_VERSION,
     )
     return BlockResult(
@@ -87,6 +93,7 @@ def execute_block(
         bucket_writes,
         new_tree,
         compute_next_due_ms(ledger, overlay),
+        following,
     )
 
 

@@ -1,9 +1,10 @@
 """The native contracts by name, in the order in which they begin a block."""
 
 from vm.contract import Contract
-from vm.contracts import ledger, permissions
+from vm.contracts import ledger, permissions, validators
 from vm.contracts.energy.contract import CONTRACT as ENERGY
 
 CONTRACTS: dict[str, Contract] = {
-    contract.name: contract for contract in (permissions.CONTRACT, ledger.CONTRACT, ENERGY)
+    contract.name: contract
+    for contract in (permissions.CONTRACT, ledger.CONTRACT, validators.CONTRACT, ENERGY)
 }

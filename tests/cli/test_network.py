@@ -60,11 +60,20 @@ def test_the_certificates_are_valid_at_any_time_a_clock_may_show(network: Path) 
 
 def test_the_utility_of_the_genesis_is_the_wallet_that_was_made(network: Path) -> None:
     genesis = decode_genesis((network / "genesis.bin").read_bytes())
-    (account,) = genesis.accounts
+    (account,) = [each for each in genesis.accounts if each.role == "utility"]
     opened = open_key(network / "utility" / "utility.key", PASSPHRASE.encode(), KeyKind.WALLET)
     assert (account.role, account.name) == ("utility", "utility")
     assert account.public_key == opened.key.public
     assert account.account == compute_account_id(opened.key.public) == opened.label.account
+
+
+def test_every_validator_has_the_account_with_which_it_votes_on_members(network: Path) -> None:
+    genesis = decode_genesis((network / "genesis.bin").read_bytes())
+    accounts = {each.public_key: each for each in genesis.accounts if each.role == "validator"}
+    assert accounts.keys() == {validator.public_key for validator in genesis.validators}
+    for validator in genesis.validators:
+        account = accounts[validator.public_key]
+        assert (account.account, account.name) == (compute_account_id(validator.public_key), validator.name)
 
 
 def test_the_key_files_open_with_no_other_passphrase(network: Path) -> None:

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from consensus.messages import Envelope
-from consensus.quorum import get_fault_tolerance
+from primitives.quorum import get_fault_tolerance
 from tests.consensus.byzantine import BEHAVIOURS
 from tests.consensus.cluster import Cluster
 

@@ -68,16 +68,28 @@ def make_energy(**changes: int) -> EnergyParameters:
     return EnergyParameters(**{**values, **changes})
 
 
-def make_genesis(energy: EnergyParameters | None = None, names: tuple[str, ...] = ("utility",)) -> Genesis:
-    """Return a genesis of four validators whose named accounts are all utilities."""
+def make_validator_wallet(index: int) -> Wallet:
+    """Return the wallet of a validator's voting key."""
+    key = make_key(f"validator {index}")
+    return Wallet(f"v{index}", key, compute_account_id(key.public))
+
+
+def make_genesis(
+    energy: EnergyParameters | None = None, names: tuple[str, ...] = ("utility",), validators: int = 4
+) -> Genesis:
+    """Return a genesis whose named accounts are all utilities; its validators have accounts of their own."""
     wallets = [make_wallet(name) for name in names]
+    voters = [make_validator_wallet(index) for index in range(validators)]
     return Genesis(
         version=1,
         name="test",
         currency="EUR",
         time_ms=(START_S - HOUR) * 1000,
-        validators=make_validators(),
-        accounts=tuple(GenesisAccount(w.account, w.key.public, "utility", w.name) for w in wallets),
+        validators=make_validators(validators),
+        accounts=(
+            *(GenesisAccount(w.account, w.key.public, "utility", w.name) for w in wallets),
+            *(GenesisAccount(w.account, w.key.public, "validator", w.name) for w in voters),
+        ),
         energy=energy or make_energy(),
         consensus=ConsensusParameters(),
     )
@@ -133,6 +145,7 @@ class Chain:
         self.tree = result.tree
         self.header = result.header
         self.last = result
+        self.epoch = 0
         self.utility = make_wallet("utility")
 
     @property
@@ -178,7 +191,7 @@ class Chain:
         return execute_block(
             self.context,
             self.header,
-            Position(Height(height), Sequence(height), Epoch(0)),
+            Position(Height(height), Sequence(height), Epoch(self.epoch)),
             batch,
             self.state,
             self.tree,
@@ -189,6 +202,7 @@ class Chain:
         result = self.prepare(*raws, time_ms=time_ms)
         self.state.commit(result)
         self.tree, self.header, self.last = result.tree, result.header, result
+        self.epoch += result.next_validators is not None
         return result
 
     def execute(self, *sealed: SealedTransaction, at_s: int | None = None) -> tuple[Receipt, ...]:

@@ -8,13 +8,14 @@ import pytest
 
 from primitives.encoding import encode
 from primitives.hashing import EMPTY_DIGEST, compute_transaction_id
-from primitives.header import compute_membership_hash
+from primitives.header import Validator, compute_membership_hash
 from primitives.merkle import compute_merkle_root
 from tests.vm.contracts.energy.community import Community
-from tests.vm.ledger import START_S, Chain, make_genesis
+from tests.vm.ledger import START_S, Chain, make_genesis, make_validator_wallet
 from vm.contract import CallContext, Contract
 from vm.contracts.ledger import Asset, Grant, Hold, Transfer
 from vm.contracts.permissions import Owner
+from vm.contracts.validators import Add, Endpoint, Remove
 from vm.executor import build_genesis_block
 from vm.receipt import Receipt, Rejection
 from vm.registry import CONTRACTS
@@ -34,6 +35,10 @@ def play() -> Chain:
         chain.sign(home, Transfer(community.home["b"].account, Asset.COIN, 30)),
         chain.sign(home, Transfer(community.home["b"].account, Asset.COIN, 300)),
         chain.sign(home, Hold(community.home["c"].account, Asset.COIN, 20, START_S + 5000)),
+    )
+    chain.execute(chain.sign(make_validator_wallet(0), Remove(chain.genesis.validators[3].public_key)))
+    chain.call(
+        make_validator_wallet(1), Add(Validator("vx", chain.utility.key.public, b"x"), Endpoint("x", 1))
     )
     chain.execute_raw(b"garbage")
     for slot in range(3):
@@ -93,7 +98,7 @@ def test_genesis_opens_its_accounts_and_is_signed_by_nobody() -> None:
     assert header.time_ms == genesis.time_ms
     assert header.next_membership == compute_membership_hash(genesis.validators)
     assert header.state_root == result.tree.root == build_tree(result.bucket_writes.items()).root
-    assert sum(key.startswith(b"pa") for key in result.state_writes) == 2
+    assert sum(key.startswith(b"pa") for key in result.state_writes) == len(genesis.accounts) == 6
 
 
 def test_a_header_names_its_parent_its_batch_and_its_receipts() -> None:

@@ -98,6 +98,18 @@ def find_account_by_name(state: StateReader, name: str) -> AccountId | None:
     return None if owner is None else AccountId(owner.account)
 
 
+def find_key_owner(state: Overlay, public_key: bytes) -> AccountId | None:
+    """Return the account that a key belongs to, or ever belonged to."""
+    owner = state.read(KEY_PREFIX + public_key, Owner)
+    return None if owner is None else AccountId(owner.account)
+
+
+def put_key(state: Overlay, account: bytes, record: Account, public_key: bytes) -> None:
+    """Give an account a new current key that nobody has."""
+    put_account(state, account, _replace(record, public_key=public_key))
+    state.write(KEY_PREFIX + public_key, Owner(account))
+
+
 def put_account(state: Overlay, account: bytes, record: Account) -> None:
     """Write an account's record."""
     state.write(ACCOUNT_PREFIX + account, record)
@@ -119,7 +131,7 @@ def check_new_account(
         return Rejection.KEY_UNSOUND
     if account in SYSTEM_ACCOUNTS.values() or get_account(state, account) is not None:
         return Rejection.ACCOUNT_EXISTS
-    if state.read(KEY_PREFIX + public_key, Owner) is not None:
+    if find_key_owner(state, public_key) is not None:
         return Rejection.KEY_IN_USE
     if name in SYSTEM_ACCOUNTS or state.read(NAME_PREFIX + name.encode(), Owner) is not None:
         return Rejection.NAME_TAKEN
@@ -178,9 +190,7 @@ def apply(context: CallContext, call: Struct) -> Rejection | None:
         case Register():
             open_account(state, call.account, call.public_key, call.role, call.name)
         case RotateKey():
-            record = _require(state, call.account)
-            put_account(state, call.account, _replace(record, public_key=call.public_key))
-            state.write(KEY_PREFIX + call.public_key, Owner(call.account))
+            put_key(state, call.account, _require(state, call.account), call.public_key)
         case Suspend() | Reinstate():
             record = _require(state, call.account)
             suspended = isinstance(call, Suspend)
@@ -195,7 +205,7 @@ def _check_rotation(state: Overlay, call: RotateKey) -> Rejection | None:
         return Rejection.KEY_UNSOUND
     if get_account(state, call.account) is None:
         return Rejection.ACCOUNT_UNKNOWN
-    if state.read(KEY_PREFIX + call.public_key, Owner) is not None:
+    if find_key_owner(state, call.public_key) is not None:
         return Rejection.KEY_IN_USE
     return None
 

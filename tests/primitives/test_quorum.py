@@ -1,6 +1,6 @@
 import pytest
 
-from consensus.quorum import get_fault_tolerance, get_quorum, get_weak_quorum, is_size_supported
+from primitives.quorum import get_fault_tolerance, get_quorum, get_weak_quorum, is_size_supported
 
 SIZES = range(4, 81)
 
