@@ -211,8 +211,11 @@ class Journal:
             self.size, self._next_number = len(data), len(found.records)
             if found.is_torn:
                 self._files.truncate(self._descriptor, found.end)
-                self._files.fsync(self._descriptor)
                 self.size = found.end
+            # A process that was killed, or whose sync failed, may have left bytes that are in memory only: what is
+            # read here is restored as promises, and said again, so it must be on the medium first.
+            self._files.fsync(self._descriptor)
+            self._files.fsync_directory(self._path.parent)
         self.records = [record for record, _ in found.records]
 
     def _replace(self, records: Sequence[tuple[bytes, bool]]) -> None:

@@ -169,3 +169,19 @@ def test_the_lock_is_given_back_whatever_happens_inside() -> None:
     with pytest.raises(JournalLocked):
         open_twice(files)
     assert write_groups(files, []) == []
+
+
+def test_what_a_failed_sync_left_in_memory_is_on_the_medium_before_the_next_process_speaks_of_it() -> None:
+    one_more = [[(b"written, and never synced", True)]]
+    rehearsal = SimulatedFiles()
+    write_groups(rehearsal, GROUPS)
+    write_groups(rehearsal, one_more)
+    assert rehearsal.operations[-1] == "fsync"
+    files = SimulatedFiles(fail_at=len(rehearsal.operations) - 1)
+    write_groups(files, GROUPS)
+    with pytest.raises(JournalFailed):
+        write_groups(files, one_more)
+    files.fail_at = None
+    found = write_groups(files, [])
+    assert found == [*RECORDS, b"written, and never synced"]
+    assert write_groups(files.restart(kept=0, is_renamed=False), []) == found
