@@ -1,0 +1,223 @@
+"""The outside checkers: what leaves a machine, what its disk holds, what it executed. They know nothing of the insides.
+
+I1 one block per height · I2 no gaps · I3 nobody contradicts itself · I4 energy and money sum to zero, nothing negative
+that must not be · I5 applied at most once · I6 what is certified is durable on a quorum · I7 equal roots · and a vote
+that leaves is on its sender's medium.
+"""
+
+from typing import TYPE_CHECKING
+
+from consensus.effects import Deliver
+from consensus.messages import (
+    Certificate,
+    Checkpoint,
+    Commit,
+    Complaint,
+    Envelope,
+    NewView,
+    Prepare,
+    PrePrepare,
+    Status,
+    ViewChange,
+)
+from node.storage import keys
+from primitives.encoding import decode, encode
+from primitives.header import BlockHeader
+from primitives.quorum import get_fault_tolerance, get_quorum
+from tests.simulation.disk import JOURNAL
+from vm.contracts.ledger import BALANCE_PREFIX, Asset, Balance
+from vm.executor import BlockResult
+from vm.genesis import SYSTEM_ACCOUNTS
+from vm.transaction import decode_transaction
+
+if TYPE_CHECKING:
+    from tests.simulation.world import Machine
+
+Position = tuple[str | int, ...]
+
+
+class ViolationError(AssertionError):
+    """An invariant does not hold."""
+
+    def __init__(self, invariant: str, machine: int, time_ms: int, text: str) -> None:
+        super().__init__(f"{invariant} at v{machine}, {time_ms} ms: {text}")
+        self.invariant = invariant
+        self.machine = machine
+        self.time_ms = time_ms
+        self.text = text
+
+
+def get_position(envelope: Envelope) -> tuple[Position, bytes] | None:
+    """Return what a correct replica says once, and what it said; None for what it may say anew."""
+    message = envelope.message
+    match message:
+        case PrePrepare(proposal=proposal):
+            return ("pre_prepare", proposal.epoch, proposal.view, proposal.sequence), proposal.digest
+        case Prepare():
+            return ("prepare", message.epoch, message.view, message.sequence), message.digest
+        case Commit():
+            return ("commit", message.epoch, message.view, message.sequence), message.digest
+        case Checkpoint(header=header):
+            return ("checkpoint", header.height), header.compute_digest()
+        case ViewChange():
+            return ("view_change", message.epoch, message.view), envelope.signature
+        case NewView():
+            return ("new_view", message.epoch, message.view), envelope.signature
+        case Complaint() | Status():
+            return None
+
+
+def get_evidence(envelope: Envelope) -> bytes:
+    """Return bytes that the sender's journal must hold before the message leaves; empty for what needs nothing."""
+    message = envelope.message
+    match message:
+        case PrePrepare(proposal=proposal):
+            return encode(proposal)
+        case Checkpoint(header=header):
+            return header.compute_digest()
+        case Prepare() | Commit() | ViewChange() | NewView():
+            return envelope.signature
+        case Complaint() | Status():
+            return b""
+
+
+class Checker:
+    """What was said, executed and certified in one run, by correct machines."""
+
+    def __init__(self, size: int) -> None:
+        self.now_ms = 0
+        self.chain: dict[int, BlockHeader] = {}
+        self.certified: dict[int, Certificate] = {}
+        self.applied: dict[bytes, int] = {}
+        self.transactions = 0
+        self._size = size
+        self._said: dict[tuple[bytes, Position], bytes] = {}
+        self._signed_height: dict[int, int] = {}
+        self._durable: list[set[bytes]] = []
+        self._nonces: dict[tuple[bytes, int], bytes] = {}
+
+    def check_said(self, machine: "Machine", envelope: Envelope) -> None:
+        """Refuse what excludes an earlier message of a correct replica, or left before it was on its medium."""
+        if not machine.is_correct or envelope.sender != machine.key.public:
+            return
+        position = get_position(envelope)
+        if position is None:
+            return
+        first = self._said.setdefault((envelope.sender, position[0]), position[1])
+        if first != position[1]:
+            self._refuse("I3", machine, f"two messages of one replica for {position[0]}")
+        evidence = get_evidence(envelope)
+        if evidence and not self._is_durable(machine, evidence):
+            self._refuse("persist", machine, f"{position[0]} left before it was durable")
+        if isinstance(envelope.message, Checkpoint):
+            self._check_block_durable(machine, envelope.message.header)
+
+    def check_block(
+        self, machine: "Machine", parent: BlockHeader, deliver: Deliver, result: BlockResult
+    ) -> None:
+        """Refuse an executed block that does not follow its parent, or differs from another replica's."""
+        if not machine.is_correct:
+            return
+        header = result.header
+        if header.height != parent.height + 1 or header.parent != parent.compute_digest():
+            self._refuse("I2", machine, f"height {header.height} does not follow {parent.height}")
+        if header.sequence <= parent.sequence:
+            self._refuse("I2", machine, f"sequence {header.sequence} was executed again")
+        known = self.chain.get(header.height)
+        if known is None:
+            self.chain[header.height] = header
+            self._check_effects(machine, deliver, result)
+        elif known != header:
+            which = "I7" if known.batch_digest == header.batch_digest else "I1"
+            self._refuse(which, machine, f"two blocks at height {header.height}")
+
+    def check_certificate(
+        self, machine: "Machine", certificate: Certificate, machines: "list[Machine]"
+    ) -> None:
+        """Refuse a certificate of another block than the one executed, or one whose block a crash could take."""
+        if not machine.is_correct:
+            return
+        header = certificate.header
+        known = self.chain.get(header.height)
+        if known is not None and known != header:
+            self._refuse("I1", machine, f"height {header.height} was certified with another header")
+        if header.height not in self.certified:
+            self.certified[header.height] = certificate
+            self._check_quorum_durable(header, machines)
+
+    def check_recovered(self, machine: "Machine", height: int) -> None:
+        """Refuse a recovery that forgot a block whose header this machine had signed."""
+        signed = self._signed_height.get(machine.index, 0)
+        if machine.is_correct and not machine.is_damaged and height < signed:
+            self._refuse("I6", machine, f"signed height {signed}, recovered to {height}")
+
+    def check_all_durable(self, machines: "list[Machine]") -> None:
+        """Refuse when the latest certified block is not on a quorum of media."""
+        if self.certified:
+            self._check_quorum_durable(self.certified[max(self.certified)].header, machines)
+
+    def _is_durable(self, machine: "Machine", evidence: bytes) -> bool:
+        while len(self._durable) <= machine.index:
+            self._durable.append(set())
+        known = self._durable[machine.index]
+        files = machine.disk.files
+        if evidence in known or evidence in files.last_synced or evidence in files.get_durable(JOURNAL):
+            known.add(evidence)
+            return True
+        return False
+
+    def _check_block_durable(self, machine: "Machine", header: BlockHeader) -> None:
+        self._signed_height[machine.index] = max(self._signed_height.get(machine.index, 0), header.height)
+        if machine.is_damaged:
+            return
+        stored = machine.disk.store.get_durable(keys.build_number_key(keys.HEADER, header.height))
+        if stored != encode(header):
+            self._refuse("I6", machine, f"signed height {header.height} before its block was durable")
+
+    def _check_quorum_durable(self, header: BlockHeader, machines: "list[Machine]") -> None:
+        key, value = keys.build_number_key(keys.HEADER, header.height), encode(header)
+        holders = {
+            machine.key.public
+            for machine in machines
+            if machine.is_correct and not machine.is_damaged and machine.disk.store.get_durable(key) == value
+        }
+        faulty = {m.key.public for m in machines if not m.is_correct or m.is_damaged}
+        allowed = min(len(faulty), get_fault_tolerance(self._size))
+        if len(holders) < get_quorum(self._size) - allowed:
+            self._refuse(
+                "I6", machines[0], f"height {header.height} is durable on {len(holders)} machines only"
+            )
+
+    def _check_effects(self, machine: "Machine", deliver: Deliver, result: BlockResult) -> None:
+        """Look at a height's effects once, where it is executed first."""
+        if len(result.receipts) != len(deliver.batch.transactions):
+            self._refuse("I5", machine, "not one receipt for each transaction")
+        for raw, receipt in zip(deliver.batch.transactions, result.receipts, strict=True):
+            if not receipt.consumed:
+                continue
+            if receipt.transaction_id in self.applied:
+                self._refuse("I5", machine, "a transaction was applied twice")
+            self.applied[receipt.transaction_id] = result.header.height
+            self.transactions += 1
+            transaction = decode_transaction(raw).transaction
+            use = (transaction.account, transaction.nonce)
+            if self._nonces.setdefault(use, receipt.transaction_id) != receipt.transaction_id:
+                self._refuse("I5", machine, f"nonce {transaction.nonce} was used twice")
+        self._check_sums(machine)
+
+    def _check_sums(self, machine: "Machine") -> None:
+        """I4: each asset sums to zero, and only settlement accounts and the ledger's own are negative."""
+        chain = machine.get_chain()
+        for asset in Asset:
+            total = 0
+            for key, value in chain.iterate(BALANCE_PREFIX + bytes([asset])):
+                balance = decode(value, Balance)
+                total += balance.amount
+                is_member = key[3:] not in SYSTEM_ACCOUNTS.values()
+                if asset is not Asset.SETTLEMENT and is_member and balance.amount < balance.reserved:
+                    self._refuse("I4", machine, f"account {key[3:].hex()} has {balance.amount} {asset.name}")
+            if total:
+                self._refuse("I4", machine, f"{asset.name} sums to {total}")
+
+    def _refuse(self, invariant: str, machine: "Machine", text: str) -> None:
+        raise ViolationError(invariant, machine.index, self.now_ms, text)
