@@ -26,20 +26,22 @@ class OutgoingSocket(aiohttp.ClientWebSocketResponse):
         self.transport = writer.transport
 
 
-Take = Callable[[OutgoingSocket, bytes], Awaitable[None]]
-"""Runs a link to its end: (socket, presented certificate); raises HandshakeError when it was not established."""
+Take = Callable[[PeerAddress, OutgoingSocket, bytes], Awaitable[None]]
+"""Runs a link to its end: (whom this side dialled, socket, presented certificate); raises HandshakeError when it was
+not established."""
 
 
 @dataclass(frozen=True)
 class Dialer:
-    """Keeps a link to ``peer``, which this node dials because its key is the smaller one.
+    """Keeps a link to a peer, which this node dials because its key is the smaller one.
 
-    ``on_failure`` hears why a handshake failed, ``on_absence`` that nobody was there: a peer that is down is nobody's
-    fault. ``get_ban_s`` says for how many seconds the peer must be left alone.
+    ``find_peer`` tells before each try where it is, and None when it is a member no more; ``get_context`` whom TLS lets
+    in now. ``on_failure`` hears why a handshake failed, ``on_absence`` that nobody was there: a peer that is down is
+    nobody's fault. ``get_ban_s`` says for how many seconds the peer must be left alone.
     """
 
-    peer: PeerAddress
-    context: ssl.SSLContext
+    find_peer: Callable[[], PeerAddress | None]
+    get_context: Callable[[], ssl.SSLContext]
     timing: Timing
     take: Take
     on_failure: Callable[[str], None]
@@ -47,10 +49,10 @@ class Dialer:
     get_ban_s: Callable[[], float]
 
     async def run(self) -> None:
-        """Dial, again and again, until cancelled."""
+        """Dial, again and again, until cancelled or the peer is a member no more."""
         loop = asyncio.get_running_loop()
         failures = 0
-        while True:
+        while (peer := self.find_peer()) is not None:
             ban_s = self.get_ban_s()
             if ban_s > 0:
                 await asyncio.sleep(ban_s)
@@ -58,15 +60,15 @@ class Dialer:
             began_s = loop.time()
             is_stable = False
             try:
-                await self._dial()
+                await self._dial(peer)
                 is_stable = loop.time() - began_s >= STABLE_S
             except (aiohttp.ClientError, OSError, TimeoutError, HandshakeError) as error:
                 is_absent = isinstance(getattr(error, "os_error", None), ConnectionError | TimeoutError)
-                (self.on_absence if is_absent else self.on_failure)(self._describe(error))
+                (self.on_absence if is_absent else self.on_failure)(self._describe(peer, error))
             failures = 0 if is_stable else failures + 1
             await asyncio.sleep(compute_backoff_s(failures, random.random()))  # noqa: S311  # spreads load, keeps no secret
 
-    async def _dial(self) -> None:
+    async def _dial(self, peer: PeerAddress) -> None:
         # A session for each try: closing it cuts the connection, whatever state that is in.
         async with aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=1, force_close=True, use_dns_cache=False),
@@ -77,8 +79,8 @@ class Dialer:
         ) as session:
             async with asyncio.timeout(self.timing.handshake_s):
                 socket = await session.ws_connect(
-                    f"https://{_bracket(self.peer.host)}:{self.peer.port}{PATH}",
-                    ssl=self.context,
+                    f"https://{_bracket(peer.host)}:{peer.port}{PATH}",
+                    ssl=self.get_context(),
                     heartbeat=self.timing.heartbeat_s,
                     max_msg_size=MESSAGE_BYTES_MAX + 1,  # aiohttp refuses what reaches this size
                     compress=0,
@@ -86,10 +88,10 @@ class Dialer:
             if not isinstance(socket, OutgoingSocket):
                 raise TypeError("aiohttp made another socket than it was told to")
             tune(socket.transport)
-            await self.take(socket, get_presented_certificate(socket.get_extra_info("ssl_object")))
+            await self.take(peer, socket, get_presented_certificate(socket.get_extra_info("ssl_object")))
 
-    def _describe(self, error: Exception) -> str:
-        peer, where = self.peer, f"{self.peer.host}:{self.peer.port}"
+    def _describe(self, peer: PeerAddress, error: Exception) -> str:
+        where = f"{peer.host}:{peer.port}"
         cause = getattr(error, "os_error", error)
         if isinstance(error, aiohttp.ClientConnectorCertificateError):
             return f"the certificate at {where} is not the one pinned for {peer.name}"

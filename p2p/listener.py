@@ -96,13 +96,14 @@ def open_port(host: str, port: int) -> sockets.socket:
 class Listener:
     """Accepts connections on a socket that listens, until ``run`` is cancelled.
 
-    ``on_stranger`` hears (address, reason) when TLS failed for a certificate: a port scan is not worth a word.
+    ``get_context`` tells at each connection whom TLS lets in now. ``on_stranger`` hears (address, reason) when TLS
+    failed for a certificate: a port scan is not worth a word.
     """
 
     def __init__(
         self,
         listening: sockets.socket,
-        context: ssl.SSLContext,
+        get_context: Callable[[], ssl.SSLContext],
         timing: Timing,
         take: Take,
         on_stranger: Callable[[str, str], None],
@@ -110,7 +111,7 @@ class Listener:
         self._loop = asyncio.get_running_loop()
         self._listening = listening
         self.gate = Gate(self._loop.time())
-        self._context = context
+        self._get_context = get_context
         self._timing = timing
         self._take = take
         self._on_stranger = on_stranger
@@ -168,7 +169,7 @@ class Listener:
                 transport, _ = await self._loop.connect_accepted_socket(
                     lambda: incoming,
                     socket,
-                    ssl=self._context,
+                    ssl=self._get_context(),
                     ssl_handshake_timeout=self._timing.handshake_s,
                 )
                 tune(transport)

@@ -3,8 +3,7 @@
 import asyncio
 import math
 import secrets
-import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,8 +17,9 @@ from p2p.dialer import Dialer, OutgoingSocket
 from p2p.frames import Channel, FrameError, encode_frame
 from p2p.handshake import LINK_VERSION, NONCE_BYTES, HandshakeError, Hello
 from p2p.listener import Listener, open_port
+from p2p.members import Members
 from p2p.peers import DEFAULT_TIMING, PeerAddress, PeerRecord, PeerStatus, Timing, is_dialer
-from p2p.tls import build_contexts
+from p2p.tls import Pins, is_certificate_sound
 from p2p.transfer import RequestFailed
 from primitives.signing import SecretKey
 
@@ -69,25 +69,27 @@ async def open_network(settings: NetworkSettings, handlers: Handlers) -> AsyncIt
         ExceptionGroup: a handler raised what it must not; the body is cancelled.
 
     """
-    certificates = [peer.tls_certificate for peer in settings.peers]
-    listening, dialling = build_contexts(settings.own.tls_certificate, settings.tls_key_pem, certificates)
+    pins = Pins(settings.own.tls_certificate, settings.tls_key_pem)
     failure: Exception | None = None
     with open_port(settings.listen_host, settings.listen_port) as port:
         async with asyncio.TaskGroup() as tasks:
-            network = Network(settings, handlers, port.getsockname()[1], tasks)
+            network = Network(settings, handlers, port.getsockname()[1], tasks, pins)
             listener = Listener(
-                port, listening, settings.timing, network.take_incoming, network.note_stranger
+                port,
+                lambda: pins.listening,
+                settings.timing,
+                network.take_incoming,
+                network.note_stranger,
             )
-            running = [tasks.create_task(listener.run(tasks))]
-            running += [tasks.create_task(dialer.run()) for dialer in network.build_dialers(dialling)]
+            network.update_peers(settings.peers)
+            accepting = tasks.create_task(listener.run(tasks))
             try:
                 yield network
             except Exception as error:  # noqa: BLE001  # raised below, bare: it is not this group's
                 failure = error
             finally:
                 await network.close()
-                for task in running:
-                    task.cancel()
+                accepting.cancel()
                 await listener.close()
     if failure is not None:
         raise failure
@@ -97,21 +99,51 @@ class Network:
     """The links of one node; for one event loop. Made by ``open_network``."""
 
     def __init__(
-        self, settings: NetworkSettings, handlers: Handlers, port: int, tasks: asyncio.TaskGroup
+        self,
+        settings: NetworkSettings,
+        handlers: Handlers,
+        port: int,
+        tasks: asyncio.TaskGroup,
+        pins: Pins,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.port = port
         self._settings = settings
         self._handlers = handlers
         self._tasks = tasks
-        self._known = {peer.key: peer for peer in settings.peers}
-        self._names = {peer.tls_certificate: peer.key for peer in settings.peers}
-        self._records = {
-            peer.key: PeerRecord(peer, self._loop.time(), settings.timing.ban_s) for peer in settings.peers
-        }
+        self._pins = pins
+        self._members = Members(settings.own.key, settings.timing.ban_s)
+        self._dialers: dict[bytes, asyncio.Task[None]] = {}
+        self._farewells: dict[bytes, asyncio.TimerHandle] = {}
         self._links: dict[bytes, Connection] = {}
         self._running: set[asyncio.Task[None]] = set()
+        self._is_open = False
         self._is_closing = False
+
+    def update_peers(self, peers: Iterable[PeerAddress]) -> None:
+        """Talk to these members from now on, the own one left out; the links of those who stay are not touched.
+
+        New ones are dialled or let in at once. Who is no member any more is let in no more, and its link is ended by
+        name after the farewell. A new address holds from the next try on; a new key is another member.
+        """
+        if self._is_closing:
+            return
+        changes = self._members.update(peers, self._loop.time())
+        self._pins.trust(self._members.get_certificates())
+        for peer in changes.dismissed:
+            self._dismiss(peer)
+        for peer in changes.added:
+            self._welcome(peer)
+        for key in self._members.known:
+            if is_dialer(self._settings.own.key, key) and key not in self._dialers:
+                self._start_dialer(key)
+        if self._is_open and (changes.added or changes.dismissed):
+            log.info(
+                "peers_changed",
+                added=[peer.name for peer in changes.added],
+                removed=[peer.name for peer in changes.dismissed],
+            )
+        self._is_open = True
 
     def send(self, peer: bytes, channel: Channel, payload: bytes) -> bool:
         """Queue a payload for one member; False when it is not connected or something of the channel was dropped.
@@ -147,7 +179,7 @@ class Network:
 
     def penalize(self, peer: bytes, points: int, reason: str) -> None:
         """Count a fault; beyond the bound the peer is disconnected and not talked to for a while."""
-        record = self._records.get(peer)
+        record = self._members.records.get(peer)
         if record is None or not record.penalize(points, reason, self._loop.time()):
             return
         log.warning("peer_banned", peer=record.address.name, reason=record.last_error)
@@ -156,25 +188,9 @@ class Network:
             link.end(f"banned for {self._settings.timing.ban_s:g} s: {record.last_error}")
 
     def get_peers(self) -> list[PeerStatus]:
-        """Return what is known of each member, in the order of the settings."""
+        """Return what is known of each member, in the order in which they were given."""
         now_s = self._loop.time()
-        return [self._describe(record, now_s) for record in self._records.values()]
-
-    def build_dialers(self, context: ssl.SSLContext) -> list[Dialer]:
-        """Return what dials each member that this node has to dial."""
-        return [
-            Dialer(
-                peer,
-                context,
-                self._settings.timing,
-                partial(self._take_outgoing, peer),
-                partial(self._note_failure, peer.key),
-                partial(self._note_absence, peer.key),
-                partial(self._get_ban_s, peer.key),
-            )
-            for peer in self._settings.peers
-            if is_dialer(self._settings.own.key, peer.key)
-        ]
+        return [self._describe(record, now_s) for record in self._members.records.values()]
 
     async def take_incoming(
         self,
@@ -184,8 +200,12 @@ class Network:
         on_known: Callable[[], None],
     ) -> None:
         """Run a link that was dialled from outside to its end; TLS let nobody in who shows no member's certificate."""
-        claimed = self._names.get(certificate)
+        claimed = self._members.find_member(certificate)
+        former = self._members.find_former(certificate)
         try:
+            if former is not None:
+                await close_socket(socket, _say_farewell(former))
+                return
             if claimed is not None and self._get_ban_s(claimed) > 0:
                 await close_socket(socket, f"banned for {math.ceil(self._get_ban_s(claimed))} s more")
                 return
@@ -199,7 +219,7 @@ class Network:
 
     def note_stranger(self, address: str, reason: str) -> None:
         """Remember that somebody failed in TLS, with each missing member that dials this node: it may be that one."""
-        for record in self._records.values():
+        for record in self._members.records.values():
             key = record.address.key
             is_awaited = key not in self._links and is_dialer(key, self._settings.own.key)
             if is_awaited and self._get_ban_s(key) == 0:
@@ -208,10 +228,14 @@ class Network:
     async def close(self) -> None:
         """End every link, and take no more."""
         self._is_closing = True
+        for farewell in self._farewells.values():
+            farewell.cancel()
         for link in self._links.values():
             link.end("the node is stopping")
         if self._running:
             await asyncio.wait(self._running)
+        for dialer in self._dialers.values():
+            dialer.cancel()
 
     def on_frame(self, peer: bytes, channel: Channel, payload: bytes) -> None:
         """Pass on what arrived."""
@@ -258,42 +282,47 @@ class Network:
         try:
             async with asyncio.timeout(settings.timing.handshake_s):
                 peer = await shake_hands(
-                    socket, own, settings.signing_key, self._known, expected, certificates
+                    socket, own, settings.signing_key, self._members.known, expected, certificates
                 )
         except TimeoutError:
             raise HandshakeError(f"no handshake within {settings.timing.handshake_s:g} s") from None
         if self._is_closing:
             raise HandshakeError("the node is stopping")
+        record = self._members.records.get(peer.key)
+        if record is None:
+            raise HandshakeError(_say_farewell(peer))
         on_known()
-        task = self._tasks.create_task(self._run_link(socket, Connection(socket, peer, self)))
+        task = self._tasks.create_task(self._run_link(socket, Connection(socket, peer, self), record))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         await asyncio.wait([task])
 
-    async def _run_link(self, socket: WebSocket, link: Connection) -> None:
+    async def _run_link(self, socket: WebSocket, link: Connection, record: PeerRecord) -> None:
         """Run an authenticated link; it replaces an older one of the same member, which is half dead."""
         key = link.peer.key
-        record = self._records[key]
+        if key not in self._members.known:
+            link.end(_say_farewell(link.peer))  # dismissed since the handshake
         older = self._links.get(key)
         if older is not None:
             older.end("replaced by a newer link")
-            self._note_change(link.peer, is_connected=False, reason="replaced by a newer link")
+            self._note_change(record, is_connected=False, reason="replaced by a newer link")
         self._links[key] = link
-        self._note_change(link.peer, is_connected=True, reason="")
+        self._note_change(record, is_connected=True, reason="")
         reason = "the node is stopping"
         try:
             reason = await link.run()
         finally:
+            record = self._members.records.get(key, record)
             record.bytes_in += link.bytes_in
             record.bytes_out += link.bytes_out
             record.dropped += link.outbox.dropped
             if self._links.get(key) is link:
                 del self._links[key]
-                self._note_change(link.peer, is_connected=False, reason=reason)
+                self._note_change(record, is_connected=False, reason=reason)
             await close_socket(socket, reason)
 
-    def _note_change(self, peer: PeerAddress, *, is_connected: bool, reason: str) -> None:
-        record = self._records[peer.key]
+    def _note_change(self, record: PeerRecord, *, is_connected: bool, reason: str) -> None:
+        peer = record.address
         record.changed_s = self._loop.time()
         record.note_error(reason)
         if is_connected:
@@ -304,22 +333,74 @@ class Network:
 
     def _note_failure(self, peer: bytes, reason: str) -> None:
         """Remember why no link was established; each reason is logged once, not at every try."""
-        if self._note_error(peer, reason):
-            log.warning("handshake_refused", peer=self._known[peer].name, reason=reason)
+        record = self._note_error(peer, reason)
+        if record is not None:
+            log.warning("handshake_refused", peer=record.address.name, reason=reason)
 
     def _note_absence(self, peer: bytes, reason: str) -> None:
         """Remember that a member is not there: it is starting, or it is down, which ``status`` tells."""
-        if self._note_error(peer, reason):
-            log.info("peer_unreachable", peer=self._known[peer].name, reason=reason)
+        record = self._note_error(peer, reason)
+        if record is not None:
+            log.info("peer_unreachable", peer=record.address.name, reason=reason)
 
-    def _note_error(self, peer: bytes, reason: str) -> bool:
-        record = self._records[peer]
+    def _note_error(self, peer: bytes, reason: str) -> PeerRecord | None:
+        """Return the record of a member of whom this is news."""
+        record = self._members.records.get(peer)
+        if record is None:
+            return None  # it is a member no more
         before = record.last_error
         record.note_error(reason)
-        return record.last_error != before
+        return None if record.last_error == before else record
 
     def _get_ban_s(self, peer: bytes) -> float:
-        return self._records[peer].get_ban_s(self._loop.time())
+        record = self._members.records.get(peer)
+        return 0.0 if record is None else record.get_ban_s(self._loop.time())
+
+    def _welcome(self, peer: PeerAddress) -> None:
+        """Begin with a new member; one that returns within its farewell keeps its link."""
+        farewell = self._farewells.pop(peer.key, None)
+        if farewell is not None:
+            farewell.cancel()
+        if peer.key in self._links:
+            self._members.records[peer.key].note_error("")
+        if not is_certificate_sound(peer.tls_certificate):
+            self._members.records[peer.key].note_error(
+                "its certificate is none; the validators must replace or remove it"
+            )
+
+    def _dismiss(self, peer: PeerAddress) -> None:
+        """End with a former member: a try to dial it at once, a link after the farewell."""
+        link = self._links.get(peer.key)
+        if link is not None:
+            self._farewells[peer.key] = self._loop.call_later(
+                self._settings.timing.farewell_s, self._end_farewell, link
+            )
+            return
+        dialer = self._dialers.pop(peer.key, None)
+        if dialer is not None:
+            dialer.cancel()
+
+    def _end_farewell(self, link: Connection) -> None:
+        self._farewells.pop(link.peer.key, None)
+        link.end(_say_farewell(link.peer))
+
+    def _start_dialer(self, key: bytes) -> None:
+        dialer = Dialer(
+            partial(self._members.known.get, key),
+            lambda: self._pins.dialling,
+            self._settings.timing,
+            self._take_outgoing,
+            partial(self._note_failure, key),
+            partial(self._note_absence, key),
+            partial(self._get_ban_s, key),
+        )
+        task = self._tasks.create_task(dialer.run())
+        self._dialers[key] = task
+        task.add_done_callback(lambda _: self._forget_dialer(key, task))
+
+    def _forget_dialer(self, key: bytes, task: asyncio.Task[None]) -> None:
+        if self._dialers.get(key) is task:
+            del self._dialers[key]
 
     def _encode(self, channel: Channel, payload: bytes) -> bytes | None:
         """Return the frame; None for a payload that no frame holds, which must not stop a validator."""
@@ -344,3 +425,7 @@ class Network:
             bytes_in=record.bytes_in + (0 if link is None else link.bytes_in),
             bytes_out=record.bytes_out + (0 if link is None else link.bytes_out),
         )
+
+
+def _say_farewell(peer: PeerAddress) -> str:
+    return f"{peer.name} is no member any more"

@@ -24,6 +24,9 @@ BACKOFF_MAX_S = 1.0
 STABLE_S = 1.0
 """A link that lived so long was a success: dialling begins again without waiting. A flapping one keeps backing off."""
 
+FAREWELL_S = 10.0
+"""The link of a former member stands so long: a laggard gets the last certificate, and learns by it that it is none."""
+
 ERROR_CHARACTERS_MAX = 300
 """What is shown of a peer's last error: one line of a terminal, or two."""
 
@@ -35,6 +38,7 @@ class Timing:
     handshake_s: float = HANDSHAKE_S
     heartbeat_s: float = HEARTBEAT_S
     ban_s: float = BAN_S
+    farewell_s: float = FAREWELL_S
 
 
 DEFAULT_TIMING = Timing()

@@ -7,6 +7,35 @@ from collections.abc import Iterable
 MEMORY_FILE = "gridbft-tls-key"
 
 
+class Pins:
+    """The contexts of a member and whom they let in, which changes with the members; links that stand keep theirs."""
+
+    def __init__(self, certificate: bytes, key_pem: bytes) -> None:
+        """Trust nobody yet.
+
+        Raises:
+            ssl.SSLError: the key does not belong to the certificate, or the certificate is malformed.
+
+        """
+        self._identity = (certificate, key_pem)
+        self.listening, self.dialling = build_contexts(certificate, key_pem, ())
+
+    def trust(self, certificates: Iterable[bytes]) -> None:
+        """Let these certificates in from the next handshake on, and no others; what is none is passed over."""
+        sound = [certificate for certificate in certificates if is_certificate_sound(certificate)]
+        self.listening, self.dialling = build_contexts(*self._identity, sound)
+
+
+def is_certificate_sound(certificate: bytes) -> bool:
+    """Tell whether bytes can be pinned: the ledger counts them only, and a node must not stop at another's nonsense."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_verify_locations(cadata=ssl.DER_cert_to_PEM_cert(certificate))
+    except (ssl.SSLError, ValueError):
+        return False
+    return context.cert_store_stats()["x509"] == 1
+
+
 def build_contexts(
     certificate: bytes, key_pem: bytes, trusted: Iterable[bytes]
 ) -> tuple[ssl.SSLContext, ssl.SSLContext]:

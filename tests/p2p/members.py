@@ -122,7 +122,15 @@ async def open_station(settings: NetworkSettings, member: Member) -> AsyncIterat
 @asynccontextmanager
 async def open_mesh(count: int, timing: Timing | None = None) -> AsyncIterator[list[Station]]:
     """Open the networks of ``count`` members; all are connected, in the order of their keys."""
-    members = make_members(count)
+    async with open_mesh_of(make_members(count), timing) as stations:
+        yield stations
+
+
+@asynccontextmanager
+async def open_mesh_of(
+    members: tuple[Member, ...], timing: Timing | None = None
+) -> AsyncIterator[list[Station]]:
+    """Open the networks of these members, given in the order of their keys."""
     addresses = {member.name: member.build_address() for member in members}
     stations: list[Station] = []
     async with AsyncExitStack() as stack:
