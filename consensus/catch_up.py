@@ -87,15 +87,21 @@ def deliver_fetched(state: ReplicaState) -> list[Effect]:
 
 
 def on_executed(state: ReplicaState, header: BlockHeader) -> list[Effect]:
-    """Compare an executed block with the certified one; at the certificate's height move the watermarks."""
+    """Compare an executed block with the certified one and with what was signed for its height before a store lost it.
+
+    At the certificate's height the watermarks move.
+    """
     if not state.fetched or state.fetched_certificate is None:
         return []
     certified = state.fetched[0].header
     if header.height != certified.height:
         return []
+    height, digest = Height(header.height), certified.compute_digest()
     if header != certified:
-        digest = certified.compute_digest()
-        return halt(state, Height(header.height), header.compute_digest(), digest)
+        return halt(state, height, header.compute_digest(), digest)
+    signed = state.signed_headers.get(height, digest)
+    if signed != digest:
+        return halt(state, height, signed, digest)
     state.fetched.popleft()
     if state.fetched:
         return []

@@ -6,23 +6,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from consensus.codec import decode_record
+from consensus.effects import JournalRecord
 from consensus.membership import Membership
 from consensus.replica import Replica
 from consensus.state import Settings
 from node.config import NodeConfig
 from node.errors import DiskError, HomeError
 from node.storage.chain import ChainStore
-from node.storage.journal import Journal, JournalError, JournalFailed, open_journal
+from node.storage.integrity import compare_with_journal, open_tree
+from node.storage.journal import Journal, JournalCorrupt, JournalError, JournalFailed, open_journal
 from node.storage.leveldb import open_leveldb
 from node.storage.store import Store, StoreError, StoreFull, StoreLocked
 from p2p.peers import PeerAddress
 from primitives.encoding import DecodeError
 from primitives.header import Validator
-from primitives.ids import Digest, Epoch
+from primitives.ids import Digest, Epoch, Height
 from primitives.signing import SecretKey
 from vm.executor import build_genesis_block
 from vm.genesis import Genesis, decode_genesis
-from vm.state_root import StateTree, build_tree
+from vm.state_root import StateTree
 
 GENESIS_NAME = "genesis.bin"
 GENESIS_BYTES_MAX = 1024 * 1024
@@ -41,11 +43,16 @@ class Constitution:
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """What is on disk: the chain, the journal with its records, and the tree built from the stored buckets."""
+    """What is on disk: the chain, the journal with its records, and the tree built from the stored buckets.
+
+    ``signed_height`` is above the chain's when the store lost blocks whose headers this validator had signed.
+    """
 
     chain: ChainStore
     journal: Journal
+    records: tuple[JournalRecord, ...]
     tree: StateTree
+    signed_height: Height
 
 
 def load_constitution(home: Path) -> Constitution:
@@ -139,15 +146,17 @@ def fill_storage(journal: Journal, store: Store, constitution: Constitution) -> 
     """Return the storage of an open journal and store; an empty store is filled with the genesis.
 
     Raises:
-        HomeError: of another network, or damaged.
-        StoreError: the store fails.
+        HomeError: of another network.
+        JournalCorrupt: it is older than the chain, or a record is of another version.
+        StoreError: the store fails, is damaged, or is not the journal's.
 
     """
-    chain = ChainStore(store)
+    chain = ChainStore(store, lambda: journal.mark)
+    _check_journal_whole(chain, journal)
+    records = _decode_records(journal)
     _init_chain(chain, constitution)
-    tree = build_tree(chain.iterate_buckets())
-    _check_root(chain, tree)
-    return Storage(chain, journal, tree)
+    tree = open_tree(chain)
+    return Storage(chain, journal, records, tree, compare_with_journal(chain, records))
 
 
 def build_replica(constitution: Constitution, storage: Storage, key: SecretKey) -> Replica:
@@ -163,9 +172,8 @@ def build_replica(constitution: Constitution, storage: Storage, key: SecretKey) 
         resend_ms=parameters.resend_ms,
         drift_ms=parameters.drift_ms,
     )
-    records = [decode_record(data) for data in storage.journal.records]
     chain = storage.chain
-    return Replica(settings, chain.get_latest_header(), chain.get_latest_certificate(), records)
+    return Replica(settings, chain.get_latest_header(), chain.get_latest_certificate(), storage.records)
 
 
 def _check_journal_kept(data: Path) -> None:
@@ -174,6 +182,17 @@ def _check_journal_kept(data: Path) -> None:
         raise HomeError(
             f"{data / 'journal'} is missing although the chain is there: without it this validator could contradict"
             " what it signed; put the file back, or replace the validator's key"
+        )
+
+
+def _check_journal_whole(chain: ChainStore, journal: Journal) -> None:
+    """Refuse a journal that is behind what it was when the chain's last block was written."""
+    known = chain.get_journal_mark()
+    if journal.mark < known:
+        raise JournalCorrupt(
+            f"data/journal is older than data/leveldb: file {journal.mark.generation} with {journal.mark.records}"
+            f" records, where file {known.generation} had {known.records}; without the rest this validator could"
+            " contradict what it signed: put the newest file back, or replace the validator's key"
         )
 
 
@@ -188,10 +207,11 @@ def _init_chain(chain: ChainStore, constitution: Constitution) -> None:
         )
 
 
-def _check_root(chain: ChainStore, tree: StateTree) -> None:
-    header = chain.get_header(chain.get_height())
-    if header is None or header.state_root != tree.root:
-        raise HomeError(
-            "data/leveldb is damaged: its state is not the one that its last block names;"
-            " move data/leveldb away (keep data/journal) and start again, the node fetches the chain from its peers"
-        )
+def _decode_records(journal: Journal) -> tuple[JournalRecord, ...]:
+    encoded, journal.records = journal.records, []
+    try:
+        return tuple(decode_record(data) for data in encoded)
+    except DecodeError as error:
+        raise JournalCorrupt(
+            f"a record of data/journal is not one of this version ({error}); start the program that wrote it"
+        ) from None

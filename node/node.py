@@ -73,7 +73,10 @@ async def run_node(config: NodeConfig, home: Path, signing_key: SecretKey, tls_k
             node = await stack.enter_async_context(
                 _open_node(config, home, constitution, storage, signing_key, tls_key_pem)
             )
-            log.info("node_started", validator=config.name, height=storage.chain.get_height())
+            height = storage.chain.get_height()
+            log.info("node_started", validator=config.name, height=height)
+            if storage.signed_height > height:
+                log.error("blocks_lost", height=height, signed_height=storage.signed_height)
             await node.run()
     except* (JournalError, StoreError) as group:
         raise DiskError(_get_first_line(group)) from None

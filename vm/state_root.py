@@ -85,7 +85,7 @@ def is_state_proof_valid(key: bytes, value: bytes, proof: StateProof, root: Dige
         return False
     if len(proof.bucket) % DIGEST_BYTES or any(len(node) != WIDTH * DIGEST_BYTES for node in proof.nodes):
         return False
-    if _hash_leaf(key, value) not in _split(proof.bucket):
+    if not is_leaf_of(proof.bucket, key, value):
         return False
     index = get_bucket_index(key)
     digest = _hash_bucket(proof.bucket)
@@ -96,6 +96,11 @@ def is_state_proof_valid(key: bytes, value: bytes, proof: StateProof, root: Dige
         digest = compute_hash(HashDomain.STATE_NODE, node)
         index >>= WIDTH_BITS
     return digest == root
+
+
+def is_leaf_of(bucket: bytes, key: bytes, value: bytes) -> bool:
+    """Tell whether a bucket holds the leaf of ``key`` with ``value``."""
+    return _hash_leaf(key, value) in _split(bucket)
 
 
 def get_bucket_index(key: bytes) -> int:

@@ -1,12 +1,13 @@
 """The chain in the store: one synced write per block, so that a block is there whole or not at all."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
 import msgspec
 
 from consensus.messages import Certificate
 from node.storage import keys
+from node.storage.journal import JournalMark
 from node.storage.store import Store, StoreCorrupt, StoreFailed, StoreReader, StoreSnapshot
 from primitives.batch import build_batch
 from primitives.encoding import Struct, decode_trusted, encode
@@ -76,12 +77,13 @@ class ChainStore(StateView):
     """Blocks, receipts, certificates, the transaction index and the state of one chain.
 
     What is not there is None or empty; any method raises StoreError when the store fails or is damaged. Reads may
-    run in any thread; writes run one at a time.
+    run in any thread; writes run one at a time. With each block goes what ``get_mark`` says of the journal beside it.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, get_mark: Callable[[], JournalMark] | None = None) -> None:
         super().__init__(store)
         self._store = store
+        self._get_mark = get_mark
 
     def get_genesis(self) -> bytes | None:
         """Return the genesis' bytes, or None before ``init_genesis``.
@@ -151,6 +153,9 @@ class ChainStore(StateView):
             ),
             keys.build_number_key(keys.RECEIPTS, height): encode(receipts),
         }
+        if self._get_mark is not None:
+            mark = self._get_mark()
+            puts[keys.JOURNAL] = mark.generation.to_bytes(8, "big") + mark.records.to_bytes(8, "big")
         for place, receipt in enumerate(receipts):
             key = keys.INDEX + receipt.transaction_id
             known = puts.get(key) or self._store.get(key)
@@ -178,6 +183,11 @@ class ChainStore(StateView):
         """Return the highest certificate kept, or None before the first; a power cut may take the newest."""
         latest = self._store.get(keys.CERTIFIED)
         return None if latest is None else self.get_certificate(Height(int.from_bytes(latest, "big")))
+
+    def get_journal_mark(self) -> JournalMark:
+        """Return how far the journal was durable when the last block was written; a journal behind it lost records."""
+        data = self._store.get(keys.JOURNAL) or bytes(16)
+        return JournalMark(int.from_bytes(data[:8], "big"), int.from_bytes(data[8:], "big"))
 
     def get_height(self) -> Height:
         """Return the height of the last block; 0 as well before ``init_genesis``."""

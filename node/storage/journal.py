@@ -9,6 +9,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from node.storage.files import FileOperations, SystemFiles
@@ -30,6 +31,17 @@ JOURNAL_BYTES_MAX = 256 * 1024 * 1024
 
 PENDING_RECORDS_MAX = 10_000
 """One step appends a batch and a few votes for each open sequence; more waits only when nobody syncs."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class JournalMark:
+    """How far a journal had come: which file of its home, and how many records of it were durable.
+
+    Whoever remembers one knows later whether a journal is an older copy, or lost what had been durable.
+    """
+
+    generation: int
+    records: int
 
 
 class JournalError(Exception):
@@ -91,9 +103,11 @@ class Journal:
         """Bytes of the file."""
         self.is_new = False
         """Whether ``load`` found no file: this replica cannot tell what it has signed before."""
+        self.mark = JournalMark(0, 0)
+        """How far it is durable; any thread may read it."""
         self._path = path
         self._files = files
-        self._header = FileHeader(VERSION, genesis_hash, b"")
+        self._header = FileHeader(VERSION, genesis_hash, 0, b"")
         self._descriptor: int | None = None
         self._next_number = 0
         self._pending: deque[tuple[bytes, bool]] = deque()
@@ -110,7 +124,7 @@ class Journal:
             data = self._files.read(self._path, JOURNAL_BYTES_MAX + 1)
             if data is None:
                 self.is_new = True
-                self._replace([])
+                self._replace([], generation=1)
             else:
                 self._adopt(data)
         except OSError as error:
@@ -157,6 +171,7 @@ class Journal:
         self._failure = None
         self.size += len(group)
         self._next_number += len(records)
+        self.mark = JournalMark(self._header.generation, self._next_number)
 
     def rewrite(self, records: Iterable[tuple[bytes, bool]]) -> None:
         """Replace the file by one with these (record, twice), at once or not at all.
@@ -172,7 +187,7 @@ class Journal:
         kept = list(records)
         self._failure = "a write was interrupted"
         try:
-            self._replace(kept)
+            self._replace(kept, generation=self._header.generation + 1)
         except OSError as error:
             raise self._build_failure(error) from None
         self._failure = None
@@ -205,7 +220,7 @@ class Journal:
             raise JournalCorrupt(f"{self._path}: {damage}; {_ADVICE}") from None
         self._header = header
         if found.is_degraded:
-            self._replace(found.records)
+            self._replace(found.records, generation=header.generation)  # the same records, so the same mark
         else:
             self._descriptor = self._files.open(self._path, os.O_WRONLY | os.O_APPEND)
             self.size, self._next_number = len(data), len(found.records)
@@ -217,10 +232,11 @@ class Journal:
             self._files.fsync(self._descriptor)
             self._files.fsync_directory(self._path.parent)
         self.records = [record for record, _ in found.records]
+        self.mark = JournalMark(self._header.generation, self._next_number)
 
-    def _replace(self, records: Sequence[tuple[bytes, bool]]) -> None:
+    def _replace(self, records: Sequence[tuple[bytes, bool]], *, generation: int) -> None:
         """Write a new file beside the old one and let it take its place; a crash leaves one of them whole."""
-        header = FileHeader(VERSION, self._header.genesis_hash, os.urandom(SALT_BYTES))
+        header = FileHeader(VERSION, self._header.genesis_hash, generation, os.urandom(SALT_BYTES))
         data = build_header(header)
         if records:
             data += build_group(header, len(data), 0, records)
@@ -238,6 +254,7 @@ class Journal:
             self._files.close(self._descriptor)
         self._descriptor, self._header = descriptor, header
         self.size, self._next_number = len(data), len(records)
+        self.mark = JournalMark(generation, len(records))
 
     def _write_all(self, descriptor: int, data: bytes) -> None:
         view = memoryview(data)

@@ -1,9 +1,10 @@
 """The bytes of a journal, pure: how records are laid out, and what can be believed of a file after a crash.
 
 A file is blocks of 4,096 bytes. The first block holds the header twice, 512 bytes apart: magic word, version, genesis
-hash, a random salt and a checksum. Then come groups, one for each sync, each beginning a new block: torn writes of one
-sync never touch what an earlier sync made durable, and file systems write whole blocks anyway. A group holds the frames
-of its records in order and then, from the next 512 bytes on, the second copies of those that are written twice.
+hash, how often it was rewritten, a random salt and a checksum. Then come groups, one for each sync, each beginning a
+new block: torn writes of one sync never touch what an earlier sync made durable, and file systems write whole blocks
+anyway. A group holds the frames of its records in order and then, from the next 512 bytes on, the second copies of
+those that are written twice.
 
 A frame is a head (magic word, copy, number of the record in the file, number of its group's last record, length, check
 of the head), the record, and a checksum over all of it. Head check and checksum also cover genesis hash, salt and place
@@ -31,12 +32,14 @@ SECTOR_BYTES = 512
 RECORD_BYTES_MAX = 8 * 1024 * 1024
 """A new-view of 80 validators takes 3 MB; a longer length is damage."""
 
-SALT_BYTES = 16
-VERSION = 1
+SALT_BYTES = 8
+"""Nobody outside guesses it, and no two files of a home share it."""
+
+VERSION = 2
 
 _FILE_MAGIC = b"gridbft journal\n"
 _FRAME_MAGIC = b"\xf7GBJ"
-_HEADER = Struct(f">{len(_FILE_MAGIC)}sH{DIGEST_BYTES}s{SALT_BYTES}s")
+_HEADER = Struct(f">{len(_FILE_MAGIC)}sH{DIGEST_BYTES}sQ{SALT_BYTES}s")
 _HEADER_BYTES = _HEADER.size + DIGEST_BYTES
 _HEAD = Struct(">4sBQQI")
 _CHECK_BYTES = 8
@@ -58,10 +61,11 @@ class Damage(Exception):  # noqa: N818  # it reads as what was found
 
 @dataclass(frozen=True, slots=True)
 class FileHeader:
-    """What a file is bound to."""
+    """What a file is bound to; ``generation`` grows whenever records are left out and numbered anew."""
 
     version: int
     genesis_hash: Digest
+    generation: int
     salt: bytes
 
 
@@ -90,7 +94,7 @@ class _Frame:
 
 def build_header(header: FileHeader) -> bytes:
     """Return the first block of a file."""
-    fields = _HEADER.pack(_FILE_MAGIC, header.version, header.genesis_hash, header.salt)
+    fields = _HEADER.pack(_FILE_MAGIC, header.version, header.genesis_hash, header.generation, header.salt)
     copy = fields + compute_hash(HashDomain.JOURNAL, fields)
     return copy.ljust(SECTOR_BYTES, b"\0") + copy.ljust(BLOCK_BYTES - SECTOR_BYTES, b"\0")
 
@@ -105,9 +109,9 @@ def read_header(data: bytes) -> FileHeader:
     for offset in (0, SECTOR_BYTES):
         fields, checksum = data[offset : offset + _HEADER.size], data[offset + _HEADER.size :][:DIGEST_BYTES]
         if len(checksum) == DIGEST_BYTES and checksum == compute_hash(HashDomain.JOURNAL, fields):
-            magic, version, genesis_hash, salt = _HEADER.unpack(fields)
+            magic, version, genesis_hash, generation, salt = _HEADER.unpack(fields)
             if magic == _FILE_MAGIC:
-                return FileHeader(version, Digest(genesis_hash), salt)
+                return FileHeader(version, Digest(genesis_hash), generation, salt)
     raise Damage(0, "no header of a journal")
 
 

@@ -7,6 +7,7 @@ prefix key                         value
 ``G``  –                           the genesis' canonical bytes
 ``N``  –                           height of the last block, 8 bytes
 ``K``  –                           height of the last certificate, 8 bytes
+``J``  –                           the journal's mark at the last block: generation (8), records (8)
 ``h``  height (8)                  block header
 ``b``  height (8)                  batch: proposer, time, the transactions' bytes
 ``r``  height (8)                  receipts
@@ -22,6 +23,7 @@ FORMAT = b"F"
 GENESIS = b"G"
 HEIGHT = b"N"
 CERTIFIED = b"K"
+JOURNAL = b"J"
 HEADER = b"h"
 BATCH = b"b"
 RECEIPTS = b"r"

@@ -255,6 +255,10 @@ class _NamedFailures(AbstractContextManager[None]):
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, plyvel.CorruptionError):
             raise StoreCorrupt(f"{self._path}: {_describe(error)}; {_REPAIR}") from error
+        if isinstance(error, plyvel.Error) and _is_table_short(_describe(error)):
+            raise StoreCorrupt(
+                f"{self._path}: {_describe(error)}, a table is too short; {_REPAIR}"
+            ) from error
         if isinstance(error, plyvel.Error):
             _raise_named(self._path, _describe(error), error)
         if isinstance(error, RuntimeError):  # plyvel's word for a closed database, snapshot or iterator
@@ -262,6 +266,11 @@ class _NamedFailures(AbstractContextManager[None]):
 
 
 _named_failures = _NamedFailures
+
+
+def _is_table_short(text: str) -> bool:
+    """Tell whether LevelDB wanted to read beyond the end of a table, which it maps: the file lost its end."""
+    return f".ldb: {os.strerror(errno.EINVAL)}" in text
 
 
 def _raise_named(path: Path, text: str, cause: BaseException) -> NoReturn:

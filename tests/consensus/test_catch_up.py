@@ -1,6 +1,15 @@
 from msgspec.structs import replace
 
-from consensus.effects import Certified, Deliver, Diverged, Effect, FetchBlocks, StartTimer, TimerName
+from consensus.effects import (
+    Certified,
+    Deliver,
+    Diverged,
+    Effect,
+    FetchBlocks,
+    SignedHeader,
+    StartTimer,
+    TimerName,
+)
 from consensus.events import BlocksFetched, TimerFired
 from consensus.messages import Certificate, Checkpoint, Status
 from consensus.replica import Replica
@@ -154,3 +163,20 @@ def test_a_fetched_block_that_executes_to_another_header_halts() -> None:
     (deliver, *_) = found(desk.effects, Deliver)
     assert isinstance(deliver, Deliver)
     assert found(desk.execute(deliver), Diverged)
+
+
+def test_a_fetched_block_is_held_to_the_header_that_was_signed_before_a_store_lost_it() -> None:
+    for height in (3, 8):
+        digest = bytes(CHAIN[height - 1].header.compute_digest())
+        kept = Replica(build_settings(4, 1), build_first_header(), None, [SignedHeader(height, digest)])
+        desk = Desk(1, kept)
+        execute_all(desk, desk.tell(fetched(CHAIN)))
+        assert desk.replica.view.executed == CHAIN[-1].header
+        assert not found(desk.effects, Diverged)
+        broken = Replica(build_settings(4, 1), build_first_header(), None, [SignedHeader(height, bytes(32))])
+        desk = Desk(1, broken)
+        execute_all(desk, desk.tell(fetched(CHAIN)))
+        (diverged_at,) = found(desk.effects, Diverged)
+        assert isinstance(diverged_at, Diverged)
+        assert diverged_at.height == height
+        assert desk.replica.view.executed.height == height

@@ -151,6 +151,19 @@ def test_each_altered_byte_is_refused(tmp_path: Path) -> None:
         assert "\n" not in str(raised.value)
 
 
+def test_a_file_cut_at_any_byte_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "CL01.key"
+    content = write_cheap_key(path)
+    for size in range(len(content)):
+        write_private(path, content[:size])
+        with pytest.raises(KeyFileInvalidError) as raised:
+            open_key(path, PASSPHRASE)
+        assert str(path) in str(raised.value)
+        assert "\n" not in str(raised.value)
+    write_private(path, content)
+    assert open_key(path, PASSPHRASE).key.public == SecretKey(SEED).public
+
+
 def test_a_key_of_another_kind_is_refused(tmp_path: Path) -> None:
     write_cheap_key(tmp_path / "CL01.key")
     with pytest.raises(KeyOfOtherKindError, match="a meter key, where a wallet or node key is needed"):

@@ -25,8 +25,12 @@ MINIMAL = b'name = "node0"\n'
 
 
 def refuse(content: str, **environment: str) -> str:
+    return refuse_bytes(content.encode(), **environment)
+
+
+def refuse_bytes(content: bytes, **environment: str) -> str:
     with pytest.raises(ConfigError) as caught:
-        parse_config(content.encode(), environment)
+        parse_config(content, environment)
     message = str(caught.value)
     assert "\n" not in message
     return message
@@ -183,3 +187,21 @@ def test_a_directory_in_the_place_of_the_file_is_refused(tmp_path: Path) -> None
 def test_a_good_file_is_read(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_bytes(MINIMAL)
     assert load_config(tmp_path, {}) == NodeConfig("node0")
+
+
+def test_a_file_cut_or_altered_at_any_byte_gives_settings_within_bounds_or_is_refused_with_its_place() -> (
+    None
+):
+    whole = render_config(NodeConfig("node0", peers=(PeerConfig("node1", "127.0.0.1", 7101),))).encode()
+    refused = 0
+    for place in range(len(whole)):
+        altered = whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1 :]
+        for content in (whole[:place], altered):
+            try:
+                config = parse_config(content, {})
+            except ConfigError:
+                assert refuse_bytes(content)
+                refused += 1
+            else:
+                assert parse_config(render_config(config).encode(), {}) == config
+    assert refused > len(whole) // 4

@@ -18,6 +18,7 @@ from node.storage.journal import (
     JournalCorrupt,
     JournalFailed,
     JournalLocked,
+    JournalMark,
     JournalOfOtherChain,
     open_journal,
 )
@@ -92,6 +93,21 @@ def test_each_sync_begins_a_block_so_that_it_rewrites_none_of_an_earlier_one(pat
             journal.append(b"%d" % number, twice=True)
             journal.sync()
             assert journal.size == (number + 2) * BLOCK_BYTES
+
+
+def test_the_mark_grows_with_what_is_durable_and_never_falls_when_the_file_is_rewritten(path: Path) -> None:
+    with open_journal(path, GENESIS_HASH) as journal:
+        marks = [journal.mark]
+        journal.append(b"a", twice=True)
+        assert journal.mark == marks[0]
+        journal.append(b"b", twice=False)
+        journal.sync()
+        marks.append(journal.mark)
+        journal.rewrite([(b"b", False)])
+        marks.append(journal.mark)
+    with open_journal(path, GENESIS_HASH) as journal:
+        assert journal.mark == marks[-1]
+    assert marks == [JournalMark(1, 0), JournalMark(1, 2), JournalMark(2, 1)] == sorted(marks)
 
 
 def test_a_rewritten_journal_holds_exactly_the_given_records_and_goes_on(path: Path) -> None:

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from node.storage.files import SystemFiles
-from node.storage.journal import JournalCorrupt, open_journal
+from node.storage.journal import JournalCorrupt, JournalMark, open_journal
 from node.storage.journal_frames import BLOCK_BYTES, SECTOR_BYTES, FileHeader, build_group, read_header
 from tests.node.storage.journals import (
     GENESIS_HASH,
     GROUPS,
+    PATH,
     RECORDS,
     build_sample,
     read_records,
@@ -108,6 +109,16 @@ def test_a_flipped_copy_is_healed_on_disk_so_that_the_other_may_be_lost_later() 
     assert read_records(spoil(SAMPLE, second))[0] == RECORDS
 
 
+def test_healing_keeps_the_mark_so_that_what_was_lost_beside_it_is_still_missed() -> None:
+    files = SimulatedFiles()
+    files.put(PATH, spoil(SAMPLE[: GROUP_OFFSETS[-1]], find_copies(b"commit 1")[0]))
+    marks = []
+    for _ in range(2):
+        with open_journal(PATH, GENESIS_HASH, files) as journal:
+            marks.append(journal.mark)
+    assert marks == [JournalMark(1, len(RECORDS) - 3)] * 2
+
+
 def test_a_vote_without_any_copy_is_refused_with_its_place_and_advice() -> None:
     with pytest.raises(JournalCorrupt) as caught:
         read_records(spoil(SAMPLE, *find_copies(b"commit 1")))
@@ -175,7 +186,11 @@ def test_bytes_inside_a_damaged_record_pass_for_a_record_only_if_the_salt_were_k
 ) -> None:
     # A stranger's transaction holds a frame that is right in everything: place, number, genesis.
     start, number = GROUP_OFFSETS[-1], len(RECORDS) - 3
-    stranger = HEADER if is_salt_known else FileHeader(HEADER.version, HEADER.genesis_hash, bytes(16))
+    stranger = (
+        HEADER
+        if is_salt_known
+        else FileHeader(HEADER.version, HEADER.genesis_hash, HEADER.generation, bytes(8))
+    )
     forged = build_group(stranger, start + BLOCK_BYTES, number, [(b"forged", False)])
     head_bytes = build_group(HEADER, start, number, [(b"x", False)]).index(b"x")
     record = bytes(BLOCK_BYTES - head_bytes) + forged
