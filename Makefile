@@ -30,7 +30,7 @@ export PROBE
 PYTHON ?=
 CANDIDATES := $(if $(PYTHON),$(PYTHON),python3.12 python3.11 python3)
 
-.PHONY: help demo test check lock clean
+.PHONY: help demo test check fuzz lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,11 @@ check: $(STAMP) ## lint, format, types, import rules, fast tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" --ignore tests/integration
+
+SECONDS ?= 300
+
+fuzz: $(STAMP) ## every decoder under a coverage-guided fuzzer, SECONDS=300 for all together
+	$(BIN)/python -m tests.fuzz.campaign --seconds $(SECONDS)
 
 # The resolver lives in a throwaway environment: it is a tool of whoever changes a dependency, not of the product.
 lock: $(STAMP) ## pin the dependencies of pyproject.toml in requirements.txt

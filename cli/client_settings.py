@@ -6,7 +6,6 @@ HOME/wallets/*.key   keys of this home
 """
 
 import os
-import tomllib
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,6 +14,7 @@ import msgspec
 from cli.failure import CliError, ExitCode, build_usage_error
 from primitives.encoding import DecodeError
 from primitives.limits import VALIDATORS_MAX
+from primitives.text import decode_toml, to_line
 from vm.genesis import Genesis, decode_genesis
 
 CLIENT_NAME = "client.toml"
@@ -110,7 +110,7 @@ def open_client_home(directory: Path, node: str | None = None) -> ClientHome:
         return ClientHome(directory, _find_node_settings(directory), node)
     except OSError as error:
         raise build_usage_error(f"{path}: {error.strerror}") from None
-    return ClientHome(directory, _parse_settings(path, content), node)
+    return ClientHome(directory, parse_client_settings(path, content), node)
 
 
 def read_genesis(path: Path) -> Genesis:
@@ -183,11 +183,17 @@ def _find_node_settings(directory: Path) -> ClientSettings:
     return ClientSettings(validators=[end])
 
 
-def _parse_settings(path: Path, content: bytes) -> ClientSettings:
+def parse_client_settings(path: Path, content: bytes) -> ClientSettings:
+    """Return the settings in the bytes of a file; ``path`` is named where they are refused.
+
+    Raises:
+        CliError: usage; something in it is wrong.
+
+    """
     try:
-        settings = msgspec.convert(tomllib.loads(content.decode("utf-8")), ClientSettings)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise build_usage_error(f"{path}: {' '.join(str(error).split())}") from None
+        settings = msgspec.convert(decode_toml(content), ClientSettings)
+    except (DecodeError, msgspec.ValidationError) as error:
+        raise build_usage_error(f"{path}: {to_line(str(error))}") from None
     if len(settings.validators) > VALIDATORS_MAX:
         raise build_usage_error(f"{path}: more than {VALIDATORS_MAX} validators")
     for index, end in enumerate(settings.validators):

@@ -18,6 +18,7 @@ from cli.console import talk
 from cli.demo.command import demo
 from cli.failure import CliError, ExitCode
 from cli.options import HOME_VARIABLE, GlobalFlags
+from cli.peers import peers
 from cli.start import start
 from cli.status import status
 
@@ -32,6 +33,7 @@ app.command()(demo)
 app.add_typer(network.app, name="network")
 app.command()(start)
 app.command()(status)
+app.command()(peers)
 app.add_typer(wallet.app, name="wallet")
 app.add_typer(meters.app, name="meter")
 app.add_typer(tariff.app, name="tariff")

@@ -1,14 +1,15 @@
 """The specification of a network: one TOML file that a person writes, checked key by key."""
 
 import re
-import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
 from cli.failure import CliError, build_usage_error
+from primitives.encoding import DecodeError
 from primitives.limits import VALIDATORS_MAX, VALIDATORS_MIN
+from primitives.text import decode_toml, to_line
 from vm.genesis import (
     CURRENCY_BYTES_MAX,
     PRICE_MAX,
@@ -155,15 +156,13 @@ def parse_spec(content: bytes) -> NetworkSpec:
 
     """
     try:
-        table = tomllib.loads(content.decode("utf-8"))
-    except UnicodeDecodeError:
-        raise build_usage_error("not UTF-8 text") from None
-    except tomllib.TOMLDecodeError as error:
-        raise build_usage_error(f"not TOML: {error}") from None
+        table = decode_toml(content)
+    except DecodeError as error:
+        raise build_usage_error(str(error)) from None
     try:
         spec = msgspec.convert(table, NetworkSpec)
     except msgspec.ValidationError as error:
-        raise build_usage_error(_explain_validation(str(error))) from None
+        raise build_usage_error(to_line(_explain_validation(str(error)))) from None
     problem = find_spec_problem(spec)
     if problem is not None:
         raise build_usage_error(problem)

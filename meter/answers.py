@@ -7,12 +7,11 @@ from typing import TypeVar
 
 import msgspec
 
+from primitives.text import to_line
+
 T = TypeVar("T")
 
 Number = int | float
-
-SHOWN_CHARACTERS_MAX = 200
-"""What is shown of a stranger's text."""
 
 
 class AnswerError(ValueError):
@@ -192,8 +191,3 @@ def decode_error(data: bytes) -> ApiError:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ApiError("UNREADABLE", "the answer is not the API's")
     return ApiError(to_line(error.error), to_line(error.detail))
-
-
-def to_line(text: str) -> str:
-    """Return a stranger's text as one printable line: it may end up on a terminal."""
-    return "".join(sign if sign.isprintable() else "?" for sign in text[:SHOWN_CHARACTERS_MAX])

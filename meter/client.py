@@ -28,7 +28,6 @@ from meter.answers import (
     StatusAnswer,
     SubmitAnswer,
     TransactionAnswer,
-    to_line,
 )
 from meter.outcomes import (
     Accepted,
@@ -60,6 +59,7 @@ from meter.validators import (
 from primitives.encoding import DecodeError, encode
 from primitives.ids import Digest
 from primitives.limits import BATCH_TRANSACTIONS_MAX
+from primitives.text import to_line
 from vm.receipt import Rejection
 from vm.transaction import SealedTransaction
 

@@ -168,7 +168,7 @@ def open_key(path: Path, passphrase: bytes, *kinds: KeyKind) -> OpenedKey:
 
     """
     content = _read(path)
-    label = _parse_label(path, content)
+    label = parse_key_label(path, content)
     if kinds and label.kind not in kinds:
         wanted = " or ".join(kinds)
         raise KeyOfOtherKindError(
@@ -192,7 +192,7 @@ def read_key_label(path: Path) -> KeyLabel:
         KeyNotFoundError, KeyExposedError, KeyFileInvalidError, KeyFileFailedError.
 
     """
-    return _parse_label(path, _read(path))
+    return parse_key_label(path, _read(path))
 
 
 def list_keys(directory: Path) -> list[ListedKey]:
@@ -220,7 +220,13 @@ def _list_key(path: Path) -> ListedKey:
         return ListedKey(path, None, str(error))
 
 
-def _parse_label(path: Path, content: bytes) -> KeyLabel:
+def parse_key_label(path: Path, content: bytes) -> KeyLabel:
+    """Return the label in the bytes of a key file; ``path`` is named where they are refused.
+
+    Raises:
+        KeyFileInvalidError: the bytes are no key file of this program.
+
+    """
     try:
         text = read_label(content)
     except SealError as error:

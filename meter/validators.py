@@ -12,7 +12,8 @@ from time import monotonic
 from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from meter.answers import AnswerError, GreetingAnswer, decode_answer, decode_error, to_line
+from meter.answers import AnswerError, GreetingAnswer, decode_answer, decode_error
+from primitives.text import to_line
 
 T = TypeVar("T")
 

@@ -5,7 +5,6 @@ unknown key, a wrong type or a number out of range is refused with the place and
 """
 
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,7 +12,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from node.errors import NodeError
+from primitives.encoding import DecodeError
 from primitives.limits import VALIDATORS_MAX
+from primitives.text import decode_toml, to_line
 from vm.genesis import is_name_sound
 
 CONFIG_NAME = "config.toml"
@@ -120,16 +121,14 @@ def parse_config(content: bytes, environment: Mapping[str, str]) -> NodeConfig:
 
     """
     try:
-        table = tomllib.loads(content.decode("utf-8"))
-    except UnicodeDecodeError:
-        raise ConfigError("not UTF-8 text; save it as UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"not TOML: {error}; correct that line") from None
+        table = decode_toml(content)
+    except DecodeError as error:
+        raise ConfigError(str(error)) from None
     origins = _apply_environment(table, environment)
     try:
         config = msgspec.convert(table, NodeConfig)
     except msgspec.ValidationError as error:
-        raise ConfigError(_explain(str(error), origins)) from None
+        raise ConfigError(to_line(_explain(str(error), origins))) from None
     problem = find_config_problem(config)
     if problem is not None:
         raise ConfigError(problem)

@@ -10,6 +10,7 @@ SEAL_VERSION = 1
 SALT_BYTES = argon2id.SALTBYTES
 NONCE_BYTES = bindings.crypto_aead_xchacha20poly1305_ietf_NPUBBYTES
 KEY_BYTES = bindings.crypto_aead_xchacha20poly1305_ietf_KEYBYTES
+TAG_BYTES = bindings.crypto_aead_xchacha20poly1305_ietf_ABYTES
 ARGON2_OPERATIONS = 4
 ARGON2_MEMORY_BYTES = 32 * 1024 * 1024
 """Half a second on a Pi 4 and within a validator's memory budget; RFC 9106 asks for at least this order."""
@@ -90,6 +91,7 @@ def _decode(data: bytes) -> SealedSecret:
         sealed.version != SEAL_VERSION
         or len(sealed.salt) != SALT_BYTES
         or len(sealed.nonce) != NONCE_BYTES
+        or len(sealed.ciphertext) < TAG_BYTES
         or not argon2id.OPSLIMIT_MIN <= sealed.operations <= ARGON2_OPERATIONS_MAX
         or not argon2id.MEMLIMIT_MIN <= sealed.memory_bytes <= ARGON2_MEMORY_BYTES_MAX
     ):

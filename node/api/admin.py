@@ -36,6 +36,23 @@ class ClockStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hold_ms: int
 
 
+def decode_step(body: bytes) -> ClockStep:
+    """Return the step of a body.
+
+    Raises:
+        ApiProblem: it is none.
+
+    """
+    try:
+        return msgspec.json.decode(body, type=ClockStep)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _refuse_step(error) from None
+
+
+def _refuse_step(error: Exception) -> ApiProblem:
+    return ApiProblem(400, "STEP_INVALID", f"a step is {{time_ms, hold_ms}}: {error}")
+
+
 @dataclass(frozen=True, slots=True)
 class AdminServices:
     """What an operator may do: look, step the clock, stop the node. ``on_step`` is told after the clock moved."""
@@ -70,11 +87,11 @@ class AdminRoutes:
             raise ApiProblem(
                 409, "CLOCK_NOT_STEPPED", 'this node runs on the computer\'s clock; clock.mode = "stepped"'
             )
+        step = decode_step(body)
         try:
-            step = msgspec.json.decode(body, type=ClockStep)
             now_ms = clock.step(UnixMs(step.time_ms), UnixMs(step.hold_ms))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ClockError) as error:
-            raise ApiProblem(400, "STEP_INVALID", f"a step is {{time_ms, hold_ms}}: {error}") from None
+        except ClockError as error:
+            raise _refuse_step(error) from None
         self._services.on_step()
         return build_json({"wall_ms": now_ms})
 

@@ -108,3 +108,11 @@ def test_another_version_is_refused() -> None:
     later = structs.replace(seal_cheaply(), version=SEAL_VERSION + 1)
     with pytest.raises(SealError, match="version"):
         open_sealed(PASSPHRASE, encode(later))
+
+
+@pytest.mark.parametrize("length", [0, 1, 15])
+def test_a_secret_shorter_than_its_tag_is_refused(length: int) -> None:
+    """Found by fuzzing: libsodium's binding would subtract the tag from the length."""
+    short = structs.replace(seal_cheaply(), ciphertext=bytes(length))
+    with pytest.raises(SealError, match="version and cost"):
+        open_sealed(PASSPHRASE, encode(short))
