@@ -1,5 +1,7 @@
 """Valid inputs of every decoder, to begin from: one of each kind, deterministic, small."""
 
+from typing import Any, get_args
+
 import msgspec
 
 from cli.client_settings import ClientSettings, ValidatorEnd, render_client_settings
@@ -211,13 +213,15 @@ METHODS: tuple[type[Struct], ...] = tuple(
 
 def list_calls() -> list[bytes]:
     """Return the arguments of every method, with fields of the simplest values, behind the method's number."""
-    return [bytes([number]) + _build_simplest(record) for number, record in enumerate(METHODS)]
+    return [bytes([number]) + encode(_build_simplest(record)) for number, record in enumerate(METHODS)]
 
 
-def _build_simplest(record: type[Struct]) -> bytes:
-    simplest = {int: 1, bytes: bytes(16), str: "x", bool: False}
-    values = [simplest.get(field.type, ()) for field in msgspec.structs.fields(record)]
-    return encode(values)
+def _build_simplest(kind: Any) -> object:  # noqa: ANN401  # any annotation of a field
+    """Return the simplest value of a type, as the encoder takes it."""
+    if isinstance(kind, type) and issubclass(kind, Struct):
+        return [_build_simplest(field.type) for field in msgspec.structs.fields(kind)]
+    simplest: dict[object, object] = {int: 1, bytes: bytes(16), str: "x", bool: False}
+    return simplest.get(kind, None if type(None) in get_args(kind) else ())
 
 
 ACCOUNT = (
