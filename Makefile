@@ -30,7 +30,7 @@ export PROBE
 PYTHON ?=
 CANDIDATES := $(if $(PYTHON),$(PYTHON),python3.12 python3.11 python3)
 
-.PHONY: help demo test check fuzz lock clean
+.PHONY: help demo test check chaos fuzz lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,13 @@ demo: $(STAMP) ## a whole energy community on this machine, on real data
 
 test: $(STAMP) ## all tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# SEED draws the faults. The findings are kept as data beside those of the benchmarks.
+MINUTES ?= 10
+SEED ?= 1
+chaos: $(STAMP) ## faults of links, processes, disks and clocks against real validators: make chaos MINUTES=10 SEED=1
+	$(BIN)/python -m tests.integration.chaos --seconds $$(( 60 * $(MINUTES) )) --seed $(SEED) \
+	    --output benchmarks/results/reliability/chaos.json
 
 check: $(STAMP) ## lint, format, types, import rules, fast tests
 	$(BIN)/ruff check

@@ -5,15 +5,16 @@ Nothing here sleeps to give others time: every wait is for a condition, with a d
 
 import asyncio
 import os
-import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, permutations
 from pathlib import Path
 from time import monotonic
 from typing import Any
+
+from msgspec import structs
 
 from cli.failure import ExitCode
 from cli.network_spec import ConsensusSpec, EnergySpec, NetworkSpec, ValidatorSpec
@@ -32,6 +33,8 @@ from primitives.encoding import Struct, encode
 from primitives.hashing import compute_account_id
 from primitives.ids import AccountId, Height, Nonce
 from primitives.signing import SecretKey
+from tests.integration.links import Links, open_links
+from tests.integration.ports import find_free_ports
 from tests.integration.validator import DEADLINE_S, PASSPHRASE, POLL_S, REPOSITORY, Validator
 from vm.contracts.ledger import Asset, Grant
 from vm.transaction import Call, SealedTransaction
@@ -43,17 +46,15 @@ FIRST_SLOT_S = GENESIS_S + 600
 PATIENCE = ClientSettings(
     request_timeout_s=5.0, rounds=8, pause_first_s=0.05, pause_max_s=0.5, resend_after_s=1.0
 )
-PORTS_FIRST = 20_000
-PORTS_PER_WORKER = 1_000
-"""Below the ports that the kernel gives to outgoing connections (32768 on): else a killed validator may find its port
-taken by somebody's connection when it comes back."""
-
-_ports = count()
 
 
 @dataclass
 class Community:
-    """The network, its processes, and who signs. ``acknowledged`` are the transactions with verified receipts."""
+    """The network, its processes, and who signs. ``acknowledged`` are the transactions with verified receipts.
+
+    ``detours`` are the ports, by (source, target), under which validators look for each other when their links are
+    to be made faulty; without ``open_links`` nobody listens there.
+    """
 
     network: Network
     anchor: TrustAnchor
@@ -62,6 +63,7 @@ class Community:
     acknowledged: dict[bytes, Committed] = field(default_factory=dict)
     nonces: "count[int]" = field(default_factory=lambda: count(1))
     height: Height = Height(0)
+    detours: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     @property
     def urls(self) -> tuple[str, ...]:
@@ -93,6 +95,13 @@ class Community:
         urls = first if alone else [*first, *(url for url in self.urls if url not in first)]
         async with open_client(urls, self.anchor, PATIENCE) as client:
             yield client
+
+    @asynccontextmanager
+    async def open_links(self, seed: int = 0) -> AsyncIterator[Links]:
+        """Lead the links of all validators through a proxy that can spoil each of them."""
+        ports = {validator.name: validator.p2p_port for validator in self.validators}
+        async with open_links(list(ports), self.detours, ports, seed) as links:
+            yield links
 
     def start(self, validators: Iterable[Validator] | None = None) -> None:
         for validator in self.validators if validators is None else validators:
@@ -248,8 +257,9 @@ def found_community(
     stepped: bool = True,
     energy: EnergySpec | None = None,
     consensus: ConsensusSpec | None = None,
+    detoured: bool = False,
 ) -> Community:
-    """Make a network in ``directory``; nothing runs yet."""
+    """Make a network in ``directory``; nothing runs yet. ``detoured``: validators meet through ``open_links`` only."""
     ports = find_free_ports(2 * validators)
     spec = NetworkSpec(
         name="street",
@@ -261,13 +271,18 @@ def found_community(
         consensus=consensus or ConsensusSpec(heartbeat_ms=2000, drift_ms=3_600_000),
     )
     clock = ClockConfig(mode="stepped", origin_ms=GENESIS_S * 1000) if stepped else ClockConfig()
-    network = create_network(
-        directory,
-        spec,
-        GENESIS_S * 1000,
-        PASSPHRASE.encode(),
-        lambda made, index: render_config(build_node_config(made, index, clock)),
-    )
+    pairs = list(permutations([each.name for each in spec.validators], 2)) if detoured else []
+    detours = dict(zip(pairs, find_free_ports(len(pairs)), strict=True))
+
+    def render(made: NetworkSpec, index: int) -> str:
+        config = build_node_config(made, index, clock)
+        peers = (
+            structs.replace(peer, port=detours.get((config.name, peer.name), peer.port))
+            for peer in config.peers
+        )
+        return render_config(structs.replace(config, peers=tuple(peers)))
+
+    network = create_network(directory, spec, GENESIS_S * 1000, PASSPHRASE.encode(), render)
     return Community(
         network=network,
         anchor=build_trust_anchor(network.genesis),
@@ -275,6 +290,7 @@ def found_community(
             Validator(home.name, home, ports[2 * i], ports[2 * i + 1]) for i, home in enumerate(network.homes)
         ),
         utility_key=open_key(network.utility_key, PASSPHRASE.encode(), KeyKind.WALLET),
+        detours=detours,
     )
 
 
@@ -301,19 +317,3 @@ def play(community: Community, act: Play) -> None:
             await act(community)
 
     asyncio.run(run())
-
-
-def find_free_ports(wanted: int) -> list[int]:
-    """Return ports that nobody listens on, different ones for every worker of the test run."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    found: list[int] = []
-    while len(found) < wanted:
-        port = PORTS_FIRST + worker * PORTS_PER_WORKER + next(_ports) % PORTS_PER_WORKER
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        found.append(port)
-    return found

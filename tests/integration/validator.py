@@ -128,17 +128,27 @@ class Validator:
     ) -> Mapping[str, Any]:
         return ask_admin(self.home, method, path, body)
 
-    def read_status(self) -> Mapping[str, Any] | None:
-        """Return how it describes itself over the admin socket, or None while nobody answers there."""
+    def try_admin(
+        self, method: str, path: str, body: Mapping[str, object] | None = None
+    ) -> Mapping[str, Any] | None:
+        """Ask over the admin socket; None while nobody answers there."""
         try:
-            return self.ask_admin("GET", "/status")
+            return self.ask_admin(method, path, body)
         except CliError:
             return None
+
+    def read_status(self) -> Mapping[str, Any] | None:
+        """Return how it describes itself over the admin socket, or None while nobody answers there."""
+        return self.try_admin("GET", "/status")
 
     def read_events(self) -> list[dict[str, Any]]:
         """Return the log's events; lines that are no events are what a person reads at the start and the end."""
         lines = [line for line in self.log.splitlines() if line.startswith("{")]
         return [json.loads(line) for line in lines]
+
+    def count_events(self, name: str) -> int:
+        """Return how often the log tells of an event; a line that a kill has torn may be missed."""
+        return self.log.count(f'"event":"{name}"')
 
     def check_log(self, *, allowed: frozenset[str] = frozenset()) -> None:
         """Fail on a traceback, and on warnings and errors beyond the allowed ones."""

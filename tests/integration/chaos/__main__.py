@@ -1,0 +1,109 @@
+"""`python -m tests.integration.chaos --seconds N --seed S [--json]`: a campaign against real validators."""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from tests.integration.chaos.campaign import RESUME_S_MAX, Findings, Settings, play_campaign_now
+from tests.integration.chaos.faults import ALL_FAULTS, PROCESS_FAULTS
+from tests.integration.chaos.weather import CUTS, PROFILES
+from tests.integration.validator import REPOSITORY
+
+
+def main() -> int:
+    """Play a campaign as the arguments say; exit with 1 on any violation."""
+    parser = argparse.ArgumentParser(prog="chaos", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60.0, help="for how long faults come (default 60)")
+    parser.add_argument("--seed", type=int, default=1, help="of the faults; the processes stay themselves")
+    parser.add_argument(
+        "--profile", choices=sorted(PROFILES), help="of the links; default: each round draws one"
+    )
+    parser.add_argument("--validators", type=int, default=4)
+    parser.add_argument("--homes", type=int, default=4, help="whose meters report (at most 10)")
+    parser.add_argument("--links-only", action="store_true", help="no faults of processes, disks and clocks")
+    parser.add_argument("--kills-only", action="store_true", help="no faults of disks and clocks")
+    parser.add_argument("--json", action="store_true", help="one line of JSON")
+    parser.add_argument("--output", type=Path, help="write the JSON to this file, too")
+    asked = parser.parse_args()
+    settings = Settings(
+        asked.seconds,
+        asked.seed,
+        asked.profile,
+        asked.validators,
+        asked.homes,
+        () if asked.links_only else PROCESS_FAULTS if asked.kills_only else ALL_FAULTS,
+    )
+    with tempfile.TemporaryDirectory(prefix="gridbft-chaos-") as directory:
+        findings = play_campaign_now(settings, Path(directory))
+    report = build_report(settings, findings)
+    if asked.output is not None:
+        asked.output.parent.mkdir(parents=True, exist_ok=True)
+        asked.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(report) if asked.json else render(report))  # noqa: T201  # what it is for
+    return 1 if findings.violations else 0
+
+
+def build_report(settings: Settings, findings: Findings) -> dict[str, object]:
+    """Return everything that was asked and seen, with where and when."""
+    hits = findings.hits
+    return {
+        "commit": _read_commit(),
+        "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "seed": settings.seed,
+        "profile": settings.profile or "drawn each round",
+        "validators": settings.validators,
+        "links": "faulty proxy",
+        "disks": findings.disk,
+        "seconds": findings.seconds,
+        "rounds": findings.rounds,
+        "kills": hits["kills"],
+        "stops": hits["freezes"] + hits["stops"],
+        "partitions": sum(hits[name] for name in CUTS),
+        "transactions": findings.acknowledged,
+        "refused": findings.refused,
+        "readings": findings.readings,
+        "slots": findings.slots,
+        "blocks": findings.blocks,
+        "view_changes": findings.view_changes,
+        "faults": dict(sorted(hits.items())),
+        "proxy": msgspec.to_builtins(findings.proxy),
+        "resumed_s": _summarise(findings.resumed_s),
+        "settled_s": _summarise(findings.settled_s),
+        "resumed_s_bound": RESUME_S_MAX,
+        "violations": findings.violations,
+    }
+
+
+def render(report: dict[str, object]) -> str:
+    """Return the report for a person."""
+    return "\n".join(f"{key:16} {value}" for key, value in report.items())
+
+
+def _summarise(values: list[float]) -> dict[str, float]:
+    ordered = sorted(values)
+    return {"median": ordered[len(ordered) // 2], "max": ordered[-1]} if ordered else {}
+
+
+def _read_commit() -> str:
+    """Return what is tested; a plus says that the tree has changes that are not committed."""
+    named = subprocess.run(
+        ["git", "describe", "--always", "--dirty=+", "--exclude", "*"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return named.stdout.strip() or "unknown"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
