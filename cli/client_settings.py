@@ -85,6 +85,11 @@ class ClientHome:
             )
         return tuple(end.url.rstrip("/") for end in self.settings.validators)
 
+    @property
+    def names(self) -> dict[str, str]:
+        """Return the names of the validators' addresses, where client.toml gives them."""
+        return {end.url.rstrip("/"): end.name for end in self.settings.validators}
+
     def read_genesis(self) -> Genesis:
         """Return the genesis of this home, against which answers are checked.
 

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from cli import meters, network, settings, submit, tariff, transactions, wallet
+from cli import agreement, meters, network, settings, submit, tariff, transactions, wallet
 from cli.balance import balance
 from cli.bill import bill
 from cli.console import talk
@@ -34,6 +34,7 @@ app.add_typer(network.app, name="network")
 app.command()(start)
 app.command()(status)
 app.command()(peers)
+app.add_typer(agreement.app, name="consensus")
 app.add_typer(wallet.app, name="wallet")
 app.add_typer(meters.app, name="meter")
 app.add_typer(tariff.app, name="tariff")

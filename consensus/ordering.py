@@ -220,6 +220,13 @@ def resend(state: ReplicaState, now: Now) -> list[Effect]:
     return effects
 
 
+def compute_ahead_ms(state: ReplicaState, now: Now, batch: Batch) -> int:
+    """Return how far a fresh batch's time is beyond max(own clock, parent's time and what passed since) + drift."""
+    seen_ms = now.monotonic_ms if state.parent_seen_ms is None else state.parent_seen_ms
+    since_parent = state.executed.time_ms + now.monotonic_ms - seen_ms
+    return max(0, batch.header.time_ms - max(now.wall_ms, since_parent) - state.settings.drift_ms)
+
+
 def has_uncommitted(state: ReplicaState) -> bool:
     """Tell whether a proposal of this view waits for votes: the reason to watch the primary."""
     return any(
@@ -252,10 +259,7 @@ def _is_next(state: ReplicaState, sequence: int) -> bool:
 
 
 def _is_time_acceptable(state: ReplicaState, now: Now, batch: Batch) -> bool:
-    """Tell whether a fresh batch's time is not beyond max(own clock, parent's time and what passed since) + drift."""
-    seen_ms = now.monotonic_ms if state.parent_seen_ms is None else state.parent_seen_ms
-    since_parent = state.executed.time_ms + now.monotonic_ms - seen_ms
-    return batch.header.time_ms <= max(now.wall_ms, since_parent) + state.settings.drift_ms
+    return compute_ahead_ms(state, now, batch) == 0
 
 
 def _compare_proposals(

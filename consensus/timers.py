@@ -32,8 +32,8 @@ def is_current(state: ReplicaState, name: str, generation: int) -> bool:
     return name in state.timers and state.timers[TimerName(name)] == generation
 
 
-def compute_timeout_ms(state: ReplicaState) -> int:
-    """Return the view time-out of the current attempt: doubling from the first, never above the cap."""
+def compute_timeout_ms(state: ReplicaState, later: int = 0) -> int:
+    """Return the view time-out of the current attempt, or of a ``later`` one: doubling, never above the cap."""
     settings = state.settings
-    doublings = min(max(state.attempt - 1, 0), 16)
+    doublings = min(max(state.attempt + later - 1, 0), 16)
     return min(settings.view_timeout_ms << doublings, settings.view_timeout_max_ms)

@@ -87,6 +87,29 @@ class GreetingAnswer(msgspec.Struct, frozen=True):
     genesis_hash: str
 
 
+class MissingAnswer(msgspec.Struct, frozen=True):
+    """A validator that another one does not hear, for how long and since when (UTC milliseconds), and why."""
+
+    name: str
+    for_ms: int
+    since_ms: int
+    reason: str = ""
+    linked: bool = False
+
+
+class StallAnswer(msgspec.Struct, frozen=True):
+    """Why a validator commits nothing, in parts; ``next_attempt_ms`` is None while no next view is timed."""
+
+    cause: str
+    headline: str = ""
+    outlook: str = ""
+    advice: str = ""
+    missing: list[MissingAnswer] = []
+    attempt: int = 0
+    next_attempt_ms: int | None = None
+    next_primary: str = ""
+
+
 class StatusAnswer(msgspec.Struct, frozen=True):
     """How a validator describes itself. ``waiting`` is a sentence when it is not committing."""
 
@@ -107,8 +130,67 @@ class StatusAnswer(msgspec.Struct, frozen=True):
     view_changes: int
     peers: list[dict[str, object]] = []
     waiting: str | None = None
+    stall: StallAnswer | None = None
+    clock_ms: int = 0
     commit_latency_ms: LatencyAnswer = LatencyAnswer()
     counters: dict[str, Number] = {}
+
+
+class OpenSequenceAnswer(msgspec.Struct, frozen=True):
+    """A sequence on its way, and who voted."""
+
+    sequence: int
+    stage: str
+    digest: str = ""
+    transactions: int = 0
+    prepared: list[str] = []
+    committed: list[str] = []
+
+
+class PositionAnswer(msgspec.Struct, frozen=True):
+    """Where a validator stands in agreement."""
+
+    name: str
+    epoch: int
+    view: int
+    active: bool
+    phase: str
+    primary: str
+    attempt: int
+    sequence: int
+    low_watermark: int
+    high_watermark: int
+    executed_height: int
+    certified_height: int
+    open: list[OpenSequenceAnswer] = []
+    view_changes: dict[str, int] = {}
+    complaints: list[str] = []
+    timers_ms: dict[str, int] = {}
+
+
+class ExplanationAnswer(msgspec.Struct, frozen=True):
+    """Why a validator commits nothing, sentence by sentence; ``summary`` is None when all is well."""
+
+    cause: str
+    summary: str | None = None
+    story: list[str] = []
+
+
+class TranscriptAnswer(msgspec.Struct, frozen=True):
+    """A line of a validator's transcript, when it was last told (UTC milliseconds), and how often."""
+
+    time_ms: int
+    line: str
+    times: int = 1
+
+
+class ConsensusAnswer(msgspec.Struct, frozen=True):
+    """Position, explanation and last lines of a validator."""
+
+    position: PositionAnswer
+    explanation: ExplanationAnswer
+    clock_ms: int = 0
+    transcript: list[TranscriptAnswer] = []
 
 
 class BalancesAnswer(msgspec.Struct, frozen=True):

@@ -254,8 +254,12 @@ class Client:
 
     async def get_statuses(self) -> dict[str, StatusAnswer | str]:
         """Return each validator's description of itself, or one line why there is none, by address."""
+        return await self.ask_each("/v1/status", StatusAnswer)
+
+    async def ask_each(self, path: str, expected: type[T]) -> dict[str, T | str]:
+        """Return what each validator answers to GET ``path``, or one line why it does not, by address."""
         members = self._validators.members
-        answers = await asyncio.gather(*(self._describe(member) for member in members))
+        answers = await asyncio.gather(*(self._ask_one(member, path, expected) for member in members))
         return {member.url: answer for member, answer in zip(members, answers, strict=True)}
 
     async def get_certified_height(self) -> CertifiedHeight:
@@ -291,13 +295,11 @@ class Client:
         request = Request("GET", path, query=query or {})
         return await self._validators.ask(request, lambda answer: read_json(answer, expected))
 
-    async def _describe(self, member: Validator) -> StatusAnswer | str:
+    async def _ask_one(self, member: Validator, path: str, expected: type[T]) -> T | str:
         if member.distrusted is not None:
             return member.distrusted
         try:
-            return read_json(
-                await self._validators.exchange(member, Request("GET", "/v1/status")), StatusAnswer
-            )
+            return read_json(await self._validators.exchange(member, Request("GET", path)), expected)
         except (ValidatorFailedError, ClientError, AnswerError) as error:
             return str(error)
 

@@ -53,6 +53,12 @@ class Batcher:
             return True
         return self.compute_silence_ms(now) >= self._heartbeat_ms
 
+    def compute_overdue_ms(self, now: Now) -> int:
+        """Return for how long a block without transactions has been due; 0 while none is."""
+        silence_ms = self.compute_silence_ms(now)
+        since_due_ms = 0 if self.next_due_ms is None else min(now.wall_ms - self.next_due_ms, silence_ms)
+        return max(0, since_due_ms, silence_ms - self._heartbeat_ms)
+
     def compute_silence_ms(self, now: Now) -> int:
         """Return how long ago the last block was executed here; the first question starts the clock."""
         if self._last_block_ms is None:

@@ -1,6 +1,7 @@
 """What the rest of the node does about executed blocks and about what the replica reports."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import structlog
 
@@ -8,6 +9,7 @@ from consensus.effects import (
     Certified,
     Deliver,
     Diverged,
+    Effect,
     Equivocation,
     FetchBatch,
     FetchBlocks,
@@ -16,6 +18,7 @@ from consensus.effects import (
     ViewChangeStarted,
     ViewStarted,
 )
+from consensus.events import Event
 from consensus.membership import Membership
 from consensus.messages import Certificate
 from node.clock import Clock
@@ -24,6 +27,7 @@ from node.intake import Intake
 from node.metrics import Metrics
 from node.queries import Queries
 from node.storage.chain import ChainStore
+from node.story import Story
 from node.watch import Watch
 from p2p.network import Network
 from primitives.encoding import encode
@@ -54,6 +58,7 @@ class Bookkeeping:
         metrics: Metrics,
         membership: Membership,
         clock: Clock,
+        story: Story,
     ) -> None:
         self._chain = chain
         self._queries = queries
@@ -61,6 +66,7 @@ class Bookkeeping:
         self._metrics = metrics
         self._membership = membership
         self._clock = clock
+        self._story = story
         self._inbox: Inbox | None = None
         self._watch: Watch | None = None
         self._network: Network | None = None
@@ -93,6 +99,10 @@ class Bookkeeping:
         self._metrics.add("transactions_rejected", len(result.receipts) - applied)
         self._metrics.set_gauge("chain_height", header.height)
         log.debug("block_executed", height=header.height, transactions=len(result.receipts), applied=applied)
+
+    def on_step(self, event: Event, effects: Sequence[Effect]) -> None:
+        """Keep the story going."""
+        self._story.tell(event, effects)
 
     def on_notice(self, notice: Notice) -> None:
         """Act on what the replica reports."""

@@ -6,7 +6,7 @@ wait together are stepped together, so that their persists share one sync.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, assert_never
 
@@ -55,6 +55,9 @@ class Listener(Protocol):
     def on_block(self, deliver: Deliver, result: BlockResult) -> None:
         """A block was executed and is durable."""
 
+    def on_step(self, event: Event, effects: Sequence[Effect]) -> None:
+        """The replica took an event and answered it with these effects; they are not performed yet."""
+
     def on_notice(self, notice: Notice) -> None:
         """The replica reports something."""
 
@@ -98,6 +101,13 @@ class Host:
     def now(self) -> Now:
         """Return both clocks."""
         return Now(self._clock.monotonic_ms(), self._clock.wall_ms())
+
+    def get_timers_ms(self) -> Mapping[TimerName, int]:
+        """Return what is left of each timer that was started and not stopped; 0 for one that has just fired."""
+        if not self._timers:
+            return {}
+        now_s = asyncio.get_running_loop().time()
+        return {name: max(0, int(1000 * (handle.when() - now_s))) for name, handle in self._timers.items()}
 
     def put(self, event: Event) -> None:
         """Queue an event; messages beyond RECEIVED_WAITING_MAX are dropped, nothing else ever is."""
@@ -176,7 +186,9 @@ class Host:
         self._received = 0
         effects: list[Effect] = []
         for event in events:
-            effects += self.replica.step(event)
+            answered = self.replica.step(event)
+            self._listener.on_step(event, answered)
+            effects += answered
         return effects
 
     def _append_records(self, effects: list[Effect]) -> bool:

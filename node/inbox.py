@@ -24,6 +24,7 @@ from node.exchange import (
     encode_transactions_request,
 )
 from node.fair_queue import QueueFullError
+from node.heard import Heard
 from node.host import Host
 from node.intake import Intake
 from node.mempool import Mempool
@@ -63,6 +64,7 @@ class Inbox:
         verifier: Verifier,
         mempool: Mempool,
         intake: Intake,
+        heard: Heard,
     ) -> None:
         self._host = host
         self._network = network
@@ -71,6 +73,7 @@ class Inbox:
         self._verifier = verifier
         self._mempool = mempool
         self._intake = intake
+        self._heard = heard
         self._tasks: asyncio.TaskGroup | None = None
         self._running: set[bytes] = set()
 
@@ -90,6 +93,7 @@ class Inbox:
         except DecodeError as error:
             self._network.penalize(peer, FORGED_POINTS, f"a malformed message: {error}")
             return
+        self._heard.note(peer, envelope.message, self._host.now().monotonic_ms)
         if not self._host.replica.is_wanted(envelope):
             return
         try:

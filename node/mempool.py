@@ -268,6 +268,10 @@ class Mempool:
         """Give a new primary, or this node after catching up, the whole time again."""
         self._restarted_ms = now_ms
 
+    def compute_oldest_age_ms(self, now_ms: MonotonicMs) -> int:
+        """Return for how long the transaction that came first has waited; 0 when none waits."""
+        return 0 if not self._entries else now_ms - next(iter(self._entries.values())).added_ms
+
     def find_overdue(self, now_ms: MonotonicMs, deadline_ms: int) -> SealedTransaction | None:
         """Return the transaction that has waited longest, if it has for more than ``deadline_ms``.
 

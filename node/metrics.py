@@ -34,6 +34,9 @@ GAUGES: Mapping[str, str] = {
     "view": "View of agreement",
     "epoch": "Epoch of the membership",
     "active": "1 while the replica takes part in agreement on its view",
+    "stalled": "1 while something keeps this validator from committing",
+    "view_attempt": "Views tried since the last block",
+    "validators_missing": "Validators that are not heard",
     "mempool_transactions": "Transactions that wait to be ordered",
     "mempool_bytes": "Memory of the transactions that wait",
     "peers_connected": "Validators with an open link",
@@ -66,6 +69,7 @@ class Metrics:
         self._gauges: dict[str, float] = dict.fromkeys(GAUGES, 0)
         self._counters: dict[str, int] = dict.fromkeys(COUNTERS, 0)
         self._signed: dict[str, int] = {}
+        self._silence_ms: dict[str, int] = {}
         self._requests: Counter[tuple[str, str, int]] = Counter()
         self._latencies: deque[int] = deque(maxlen=LATENCIES_REMEMBERED_MAX)
         self._buckets = [0] * (len(LATENCY_BUCKETS_MS) + 1)
@@ -93,6 +97,10 @@ class Metrics:
     def record_signed(self, validator: str, height: int) -> None:
         """Remember the highest header that a validator signed; validators are named in the genesis, so few."""
         self._signed[validator] = max(height, self._signed.get(validator, 0))
+
+    def record_silence(self, validator: str, silence_ms: int) -> None:
+        """Remember for how long a validator has not been heard."""
+        self._silence_ms[validator] = silence_ms
 
     def record_request(self, method: str, route: str, status: int) -> None:
         """Count an HTTP answer; ``route`` is the pattern, never the address, so that there are few."""
@@ -138,6 +146,14 @@ class Metrics:
         for validator in sorted(self._signed):
             signed.add_metric([validator], self._signed[validator])
         yield signed
+        silence = GaugeMetricFamily(
+            "gridbft_validator_silence_seconds",
+            "Since the last message of a validator, or since the start",
+            labels=["validator"],
+        )
+        for validator in sorted(self._silence_ms):
+            silence.add_metric([validator], self._silence_ms[validator] / 1000)
+        yield silence
         requests = CounterMetricFamily(
             "gridbft_http_requests", "HTTP answers by route and status", labels=["method", "route", "status"]
         )

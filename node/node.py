@@ -21,6 +21,7 @@ from node.bookkeeping import Bookkeeping
 from node.clock import Clock, SteppedClock, SystemClock
 from node.config import MempoolConfig, NodeConfig
 from node.errors import DiskError, HomeError, PortBusyError
+from node.heard import Heard
 from node.home import (
     Constitution,
     Storage,
@@ -38,8 +39,10 @@ from node.mempool import Mempool, MempoolLimits
 from node.metrics import Metrics
 from node.queries import Queries
 from node.rim import Rim
+from node.standing import Standing
 from node.storage.journal import JournalError
 from node.storage.store import StoreError
+from node.story import Story
 from node.verifier import open_verifier
 from node.watch import Watch
 from p2p.frames import Channel
@@ -114,25 +117,34 @@ async def _open_node(
         verifier = await stack.enter_async_context(open_verifier(constitution.genesis_hash))
         applier = Applier(ledger, chain, chain.get_latest_header(), storage.tree, execution)
         intake = Intake(ledger, chain, mempool, verifier, clock, lambda: applier.header)
-        bookkeeping = Bookkeeping(chain, queries, intake, metrics, constitution.membership, clock)
+        heard, story = Heard(), Story(constitution.membership)
+        bookkeeping = Bookkeeping(chain, queries, intake, metrics, constitution.membership, clock, story)
         wires = Wires()
         network = await stack.enter_async_context(
             _open_network(config, constitution, own, signing_key, tls_key_pem, wires)
         )
         host = Host(replica, storage.journal, network, applier, batcher, clock, bookkeeping, disk)
         inbox = Inbox(
-            host, network, constitution.membership, constitution.genesis_hash, verifier, mempool, intake
+            host,
+            network,
+            constitution.membership,
+            constitution.genesis_hash,
+            verifier,
+            mempool,
+            intake,
+            heard,
         )
         watch = Watch(host, mempool, batcher, network, genesis.consensus)
         bookkeeping.connect(inbox, watch, network)
         intake.connect(network, host.offer_batch)
         wires.connect(host, inbox, intake, Answers(replica, mempool, chain))
         _pin_latest(queries, storage)
-        rim = Rim(config.name, constitution, host, network, batcher, mempool, queries, metrics, verifier)
+        standing = Standing(host, network, mempool, batcher, heard, story, genesis.consensus)
+        rim = Rim(config.name, constitution, host, network, standing, mempool, queries, metrics, verifier)
         await stack.enter_async_context(open_api(rim.build_services(intake, bookkeeping), config.api))
         node = Node(host, inbox, watch)
         await stack.enter_async_context(
-            open_admin(AdminServices(clock, rim.get_status, node.stop, host.offer_batch), home)
+            open_admin(AdminServices(clock, rim.get_status, standing.tell, node.stop, host.offer_batch), home)
         )
         yield node
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 
+from consensus.explanation import Cause, Explanation
 from consensus.membership import Membership
 from consensus.replica import describe_phase
 from node.api.services import Services
-from node.batching import Batcher
 from node.bookkeeping import Bookkeeping
 from node.home import Constitution
 from node.host import Host
@@ -13,9 +13,9 @@ from node.intake import Intake, SubmitResult, SubmitStatus
 from node.mempool import Mempool
 from node.metrics import Metrics
 from node.queries import Queries
-from node.status import LatencyStatus, NodeStatus
+from node.standing import Standing
+from node.status import LatencyStatus, NodeStatus, build_stall
 from node.verifier import Verifier
-from node.waiting import explain_waiting
 from p2p.network import Network
 from primitives.ids import CHAIN_ID_BYTES
 
@@ -32,7 +32,7 @@ class Rim:
         constitution: Constitution,
         host: Host,
         network: Network,
-        batcher: Batcher,
+        standing: Standing,
         mempool: Mempool,
         queries: Queries,
         metrics: Metrics,
@@ -42,7 +42,7 @@ class Rim:
         self._constitution = constitution
         self._host = host
         self._network = network
-        self._batcher = batcher
+        self._standing = standing
         self._mempool = mempool
         self._queries = queries
         self._metrics = metrics
@@ -56,6 +56,7 @@ class Rim:
             metrics=self._metrics,
             submit=_count_submissions(intake.submit, bookkeeping, self._metrics),
             get_status=self.get_status,
+            get_consensus=self._standing.tell,
             find_unready_reason=self.find_unready_reason,
         )
 
@@ -65,7 +66,9 @@ class Rim:
         certified = self._queries.certified_header
         peers = self._network.get_peers()
         latencies = self._metrics.compute_latencies()
-        self._set_gauges(sum(peer.connected for peer in peers))
+        explanation = self._standing.explain()
+        clock_ms = self._host.now().wall_ms
+        self._set_gauges(sum(peer.connected for peer in peers), explanation)
         counters = self._metrics.counters
         return NodeStatus(
             name=self._name,
@@ -78,13 +81,15 @@ class Rim:
             epoch=state.epoch,
             active=state.active,
             primary=self._membership.get_name(state.primary),
-            phase=describe_phase(state),  # type: ignore[arg-type]  # one of the four words
+            phase=describe_phase(state),
             block_time_ms=state.executed.time_ms if certified is None else certified.time_ms,
             state_root=(state.executed if certified is None else certified).state_root.hex(),
             mempool=len(self._mempool),
             view_changes=counters["view_changes"],
             peers=peers,
-            waiting=self._explain_waiting(),
+            waiting=explanation.summary,
+            stall=build_stall(explanation, clock_ms),
+            clock_ms=clock_ms,
             commit_latency_ms=LatencyStatus(latencies.p50, latencies.p99),
             counters=counters,
         )
@@ -92,7 +97,7 @@ class Rim:
     def find_unready_reason(self) -> str | None:
         """Return why clients should rather ask another validator, or None."""
         state = self._host.replica.view
-        reason = self._explain_waiting()
+        reason = self._standing.explain().summary
         if reason is not None:
             return reason
         behind = state.executed.height - self._queries.certified_height
@@ -102,15 +107,7 @@ class Rim:
     def _membership(self) -> Membership:
         return self._constitution.membership
 
-    def _explain_waiting(self) -> str | None:
-        return explain_waiting(
-            self._host.replica.view,
-            self._network.get_peers(),
-            len(self._mempool),
-            self._batcher.compute_silence_ms(self._host.now()),
-        )
-
-    def _set_gauges(self, connected: int) -> None:
+    def _set_gauges(self, connected: int, explanation: Explanation) -> None:
         state = self._host.replica.view
         counters = self._verifier.counters
         self._metrics.set_gauge("mempool_transactions", len(self._mempool))
@@ -119,6 +116,11 @@ class Rim:
         self._metrics.set_gauge("view", state.view)
         self._metrics.set_gauge("epoch", state.epoch)
         self._metrics.set_gauge("active", int(state.active))
+        self._metrics.set_gauge("stalled", int(explanation.cause is not Cause.NONE))
+        self._metrics.set_gauge("view_attempt", explanation.attempt)
+        self._metrics.set_gauge("validators_missing", len(explanation.missing))
+        for name, silence_ms in self._standing.get_silences_ms().items():
+            self._metrics.record_silence(name, silence_ms)
         self._metrics.set_counter("messages_dropped", self._host.dropped)
         self._metrics.set_counter("journal_syncs", self._host.syncs)
         self._metrics.set_counter("signatures_valid", counters.valid)

@@ -19,7 +19,7 @@ from node.api.routes import build_json
 from node.api.server import ConnectionGate
 from node.clock import Clock, ClockError, SteppedClock
 from node.errors import HomeError, NodeError
-from node.status import NodeStatus
+from node.status import ConsensusStatus, NodeStatus
 from primitives.ids import UnixMs
 
 SOCKET_NAME = "admin.sock"
@@ -59,12 +59,13 @@ class AdminServices:
 
     clock: Clock
     get_status: Callable[[], NodeStatus]
+    get_consensus: Callable[[], ConsensusStatus]
     stop: Callable[[], None]
     on_step: Callable[[], None] = lambda: None
 
 
 class AdminRoutes:
-    """The three addresses of the admin socket."""
+    """The addresses of the admin socket."""
 
     def __init__(self, services: AdminServices) -> None:
         self._services = services
@@ -76,6 +77,7 @@ class AdminRoutes:
             web.post("/clock", self.step_clock),
             web.post("/stop", self.stop),
             web.get("/status", self.get_status),
+            web.get("/consensus", self.get_consensus),
         ]
 
     async def step_clock(self, request: web.Request) -> web.Response:
@@ -103,6 +105,10 @@ class AdminRoutes:
     async def get_status(self, _: web.Request) -> web.Response:
         """Tell how the node is."""
         return build_json(self._services.get_status())
+
+    async def get_consensus(self, _: web.Request) -> web.Response:
+        """Tell where the replica stands in agreement, and why."""
+        return build_json(self._services.get_consensus())
 
 
 @asynccontextmanager

@@ -124,6 +124,7 @@ class NodeRoutes:
         """Return the addresses."""
         return [
             web.get("/v1/status", self.get_status),
+            web.get("/v1/consensus", self.get_consensus),
             web.get("/v1/genesis", self.get_genesis),
             web.get("/metrics", self.get_metrics),
             web.get("/livez", self.get_live),
@@ -133,6 +134,10 @@ class NodeRoutes:
     async def get_status(self, _: web.Request) -> web.Response:
         """Tell how the node is."""
         return build_json(self._services.get_status())
+
+    async def get_consensus(self, _: web.Request) -> web.Response:
+        """Tell where the replica stands in agreement, and why."""
+        return build_json(self._services.get_consensus())
 
     async def get_genesis(self, _: web.Request) -> web.Response:
         """Give the genesis, byte for byte."""

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from node.metrics import Metrics
 from node.queries import Queries
-from node.status import NodeStatus
+from node.status import ConsensusStatus, NodeStatus
 
 
 class SubmitOutcome(Protocol):
@@ -40,4 +40,5 @@ class Services:
     metrics: Metrics
     submit: Callable[[Sequence[bytes]], Awaitable[Sequence[SubmitOutcome]]]
     get_status: Callable[[], NodeStatus]
+    get_consensus: Callable[[], ConsensusStatus]
     find_unready_reason: Callable[[], str | None]

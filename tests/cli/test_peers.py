@@ -4,7 +4,7 @@ import pytest
 
 from cli.peers import find_banned, format_duration, read_peers
 from meter.answers import StatusAnswer
-from tests.cli.test_status import changed
+from tests.cli.test_diagnosis import status
 
 LIAR: dict[str, object] = {
     "name": "node3",
@@ -19,23 +19,23 @@ LIAR: dict[str, object] = {
 
 def test_a_banned_peer_is_named_with_the_time_and_the_reason() -> None:
     answers: dict[str, StatusAnswer | str] = {
-        "a": changed(peers=[LIAR, {"name": "node1", "connected": True}]),
+        "a": status(0, peers=[LIAR, {"name": "node1", "connected": True}]),
         "b": "did not answer in time",
     }
     assert find_banned(answers) == ("node0 does not talk to node3 for 56 s: the signature is not valid",)
 
 
 def test_nobody_is_named_where_nobody_is_banned() -> None:
-    assert find_banned({"a": changed()}) == ()
+    assert find_banned({"a": status(0)}) == ()
 
 
 def test_fields_of_a_newer_validator_are_passed_over_and_what_is_no_peer_is_left_out() -> None:
-    answer = changed(peers=[LIAR, {"name": 3}, {}])
+    answer = status(0, peers=[LIAR, {"name": 3}, {}])
     assert [(peer.name, peer.banned_for_s) for peer in read_peers(answer)] == [("node3", 56.2)]
 
 
 def test_what_a_validator_says_cannot_write_on_the_terminal() -> None:
-    rude = changed(peers=[{**LIAR, "name": "no\x1b[2Jde", "last_error": "a\nb\x07"}])
+    rude = status(0, peers=[{**LIAR, "name": "no\x1b[2Jde", "last_error": "a\nb\x07"}])
     assert [(peer.name, peer.last_error) for peer in read_peers(rude)] == [("no?[2Jde", "a?b?")]
 
 

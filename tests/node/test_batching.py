@@ -40,3 +40,18 @@ def test_an_open_question_forgets_a_block_that_was_executed_meanwhile() -> None:
     batcher.record_block(at(10), ON_ITS_WAY, None)
     assert batcher.answer(at(10 + HEARTBEAT_MS - 1)) is None
     assert batcher.answer(at(10 + HEARTBEAT_MS)) is not None
+
+
+def test_a_due_block_is_overdue_from_its_heartbeat_or_its_contracts_time_on() -> None:
+    batcher = asked()
+    assert batcher.compute_overdue_ms(at(HEARTBEAT_MS)) == 0
+    assert batcher.compute_overdue_ms(at(HEARTBEAT_MS + 700)) == 700
+    batcher.next_due_ms = 1_000_000 + 500
+    assert batcher.compute_overdue_ms(at(400)) == 0
+    assert batcher.compute_overdue_ms(at(900)) == 400
+
+
+def test_no_block_is_overdue_for_longer_than_the_last_one_is_old() -> None:
+    batcher = asked()
+    batcher.next_due_ms = 0
+    assert batcher.compute_overdue_ms(at(300)) == 300

@@ -284,3 +284,14 @@ def test_an_unknown_id_is_no_error(count: int) -> None:
     pool.remove(names)
     pool.commit(names)
     assert len(pool) == 0
+
+
+def test_the_oldest_waiting_transaction_has_waited_longest() -> None:
+    pool = Mempool(LIMITS)
+    assert pool.compute_oldest_age_ms(NOON) == 0
+    first, second = make_unsigned(nonce=1), make_unsigned(nonce=2)
+    fill(pool, first, at_ms=NOON)
+    fill(pool, second, at_ms=NOON + 50)
+    assert pool.compute_oldest_age_ms(MonotonicMs(NOON + 80)) == 80
+    pool.commit([first.id])
+    assert pool.compute_oldest_age_ms(MonotonicMs(NOON + 80)) == 30

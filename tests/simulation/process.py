@@ -4,7 +4,7 @@ What is joined, and in which order it recovers, is what ``node/node.py`` does; `
 with its three waits (for a sync, for an execution, for a timer) on the timeline.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, cast
@@ -133,19 +133,6 @@ class VirtualHost(Host):
         if self._events and not self._is_turn_planned:
             self._is_turn_planned = True
             self._timeline.call(0, self._take_turn)
-
-    def _take_steps(self) -> list[Effect]:
-        events = tuple(self._events)
-        self._events.clear()
-        self._received = 0
-        told, index = self._process.world.told, self._process.machine.index
-        effects: list[Effect] = []
-        for event in events:
-            answered = self.replica.step(event)
-            if told is not None:
-                told(index, event, answered)
-            effects += answered
-        return effects
 
     def _perform_all(self, effects: list[Effect]) -> None:
         for effect in effects:
@@ -365,6 +352,10 @@ class Process:
         consumed = [receipt.transaction_id for receipt in result.receipts if receipt.consumed]
         unconsumed = [receipt.transaction_id for receipt in result.receipts if not receipt.consumed]
         self.intake.on_block(consumed, unconsumed, full=is_full(deliver.batch.transactions))
+
+    def on_step(self, event: Event, effects: Sequence[Effect]) -> None:
+        if self.world.told is not None:
+            self.world.told(self.machine.index, event, list(effects))
 
     def on_notice(self, notice: Notice) -> None:
         if isinstance(notice, Certified):

@@ -9,15 +9,20 @@ from typing import Any
 
 import aiohttp
 
+from consensus.effects import TimerName
+from consensus.explanation import Contact, Surroundings, explain
+from consensus.position import describe_position
 from node.api.app import open_api
 from node.api.services import Services
 from node.config import ApiConfig
 from node.mempool import Added, Full, Known, Refused
 from node.metrics import Metrics
-from node.status import NodeStatus
+from node.status import ConsensusStatus, NodeStatus
+from node.story import StoryLine
 from primitives.encoding import DecodeError
 from primitives.hashing import compute_transaction_id
 from primitives.ids import MonotonicMs
+from tests.consensus.builders import Desk, now
 from tests.node.community import Community
 from vm.receipt import Rejection
 from vm.transaction import decode_transaction, is_transaction_signed
@@ -122,6 +127,18 @@ def describe(community: Community) -> NodeStatus:
     )
 
 
+def describe_consensus() -> ConsensusStatus:
+    """Describe a replica that has just started, alone."""
+    position = describe_position(Desk(0).replica.view, now(), {TimerName.RESEND: 300})
+    contacts = tuple(
+        Contact(f"v{index}", is_linked=False, since_ms=4000, error="connection refused")
+        for index in (1, 2, 3)
+    )
+    around = Surroundings(contacts, pending=0, waited_ms=0, silence_ms=0, silent_ms=3000, patience_ms=2000)
+    lines = [StoryLine(1_500_000_000_000, "view_started view=0 primary=v0", 1)]
+    return ConsensusStatus(position, explain(position, around), 1_500_000_000_000, lines)
+
+
 def build_services(community: Community, metrics: Metrics) -> Services:
     return Services(
         genesis=b"genesis bytes",
@@ -129,6 +146,7 @@ def build_services(community: Community, metrics: Metrics) -> Services:
         metrics=metrics,
         submit=submit_to(community),
         get_status=lambda: describe(community),
+        get_consensus=describe_consensus,
         find_unready_reason=lambda: None,
     )
 

@@ -16,7 +16,7 @@ from node.api.admin import AdminServices, open_admin
 from node.clock import Clock, SteppedClock, SystemClock
 from node.errors import HomeError
 from primitives.ids import UnixMs
-from tests.node.api.rim import describe, read_json, run
+from tests.node.api.rim import describe, describe_consensus, open_rim, read_json, run
 from tests.node.community import Community
 
 NOON = UnixMs(1_700_000_000_000)
@@ -55,7 +55,7 @@ async def open_community_admin(home: Path, clock: Clock) -> AsyncIterator[Admin]
         def note_step() -> None:
             admin.steps += 1
 
-        services = AdminServices(clock, lambda: describe(Community()), stop, note_step)
+        services = AdminServices(clock, lambda: describe(Community()), describe_consensus, stop, note_step)
         async with open_admin(services, home):
             yield admin
 
@@ -164,7 +164,9 @@ def test_a_home_deeper_than_a_socket_address_is_served_all_the_same(home: Path) 
     deep.mkdir()
 
     async def scenario() -> None:
-        services = AdminServices(SystemClock(), lambda: describe(Community()), lambda: None)
+        services = AdminServices(
+            SystemClock(), lambda: describe(Community()), describe_consensus, lambda: None
+        )
         async with open_admin(services, deep):
             directory = os.open(deep, os.O_PATH | os.O_DIRECTORY)
             try:
@@ -202,5 +204,19 @@ def test_the_admin_socket_serves_several_at_once(home: Path) -> None:
         async with open_community_admin(home, SystemClock()) as admin:
             answers = await asyncio.gather(*(admin.ask("GET", "/status") for _ in range(8)))
             assert {status for status, _ in answers} == {200}
+
+    run(scenario())
+
+
+def test_the_position_in_agreement_is_told_to_operators_and_clients_alike(home: Path) -> None:
+    async def scenario() -> None:
+        async with open_community_admin(home, SystemClock()) as admin, open_rim() as rim:
+            status, told = await admin.ask("GET", "/consensus")
+            assert (status, told) == await rim.get("/v1/consensus")
+            assert status == 200
+            assert told["position"]["primary"] == "v0"
+            assert told["position"]["timers_ms"] == {"resend": 300}
+            assert told["explanation"]["missing"][0]["reason"] == "connection refused"
+            assert [each["line"] for each in told["transcript"]] == ["view_started view=0 primary=v0"]
 
     run(scenario())
