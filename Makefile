@@ -30,7 +30,12 @@ export PROBE
 PYTHON ?=
 CANDIDATES := $(if $(PYTHON),$(PYTHON),python3.12 python3.11 python3)
 
-.PHONY: help demo test check chaos fuzz lock clean
+# How many seeds `make sim` plays, from which on, and over how many processes.
+SEEDS ?= 2000
+FIRST ?= 0
+JOBS ?= 2
+
+.PHONY: help demo test check chaos fuzz sim lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +76,9 @@ SECONDS ?= 300
 
 fuzz: $(STAMP) ## every decoder under a coverage-guided fuzzer, SECONDS=300 for all together
 	$(BIN)/python -m tests.fuzz.campaign --seconds $(SECONDS)
+
+sim: $(STAMP) ## SEEDS random runs of the simulated network, over both cores
+	$(BIN)/python -m tests.simulation.run --seeds $(FIRST):$$(($(FIRST) + $(SEEDS))) --jobs $(JOBS)
 
 # The resolver lives in a throwaway environment: it is a tool of whoever changes a dependency, not of the product.
 lock: $(STAMP) ## pin the dependencies of pyproject.toml in requirements.txt

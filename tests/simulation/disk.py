@@ -1,7 +1,7 @@
 """A validator's disk in memory: the journal's files and the store, with what of them is on the medium.
 
 Every changing operation may fail, or be the last one before the power goes. What was synced survives a power cut; of
-what was not, any part does, as it is with real disks: sectors of the tail, a prefix of the store's unsynced writes.
+what was not, a prefix may: of a file's tail with zeros or nothing behind it, of the store's unsynced writes.
 """
 
 import errno
@@ -38,7 +38,8 @@ class Disk:
         self.is_full = False
         self.sync_ms = 1
         """How long a sync takes."""
-        self.failures = 0
+        self.failed = 0
+        self.refused_full = 0
 
     def step(self, *, grows: bool) -> int:
         """Count an operation; return 0, or the error number with which it fails.
@@ -55,11 +56,11 @@ class Disk:
             self.cut_in -= 1
         if self.fail_in is not None:
             if self.fail_in <= 0:
-                self.failures += 1
+                self.failed += 1
                 return errno.EIO
             self.fail_in -= 1
         if self.is_full and grows:
-            self.failures += 1
+            self.refused_full += 1
             return errno.ENOSPC
         return 0
 
@@ -153,11 +154,9 @@ class VirtualFiles:
             del inode.data[inode.synced :]
         elif fate == 1:
             del inode.data[inode.synced + random.randrange(tail) :]
-        elif fate == 2:  # sectors reach the medium in any order
-            for start in range(inode.synced, len(inode.data), SECTOR_BYTES):
-                if random.random() < 0.5:
-                    end = min(start + SECTOR_BYTES, len(inode.data))
-                    inode.data[start:end] = bytes(end - start)
+        elif fate == 2:  # the length reached the medium, the last sectors did not
+            start = inode.synced + random.randrange(tail) // SECTOR_BYTES * SECTOR_BYTES
+            inode.data[start:] = bytes(len(inode.data) - start)
         inode.synced = len(inode.data)
         return 1
 

@@ -355,7 +355,7 @@ class Process:
 
     def on_step(self, event: Event, effects: Sequence[Effect]) -> None:
         if self.world.told is not None:
-            self.world.told(self.machine.index, event, list(effects))
+            self.world.told(self.world.now_ms, self.machine.index, event, list(effects))
 
     def on_notice(self, notice: Notice) -> None:
         if isinstance(notice, Certified):

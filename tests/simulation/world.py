@@ -29,7 +29,11 @@ from tests.simulation.timeline import Timeline
 from vm.genesis import ConsensusParameters
 from vm.transaction import SealedTransaction
 
-Told = Callable[[int, Event, list[Effect]], None]
+Told = Callable[[int, int, Event, list[Effect]], object]
+"""Hears the time, the machine, what its replica was told and what it asked for."""
+
+Noted = Callable[[int, str], object]
+"""Hears the time, and what happened to the machines."""
 
 REWRITE_ABOVE_BYTES = 256 * 1024
 """The journal is rewritten beyond this, so that it happens in runs of seconds; production waits for megabytes."""
@@ -120,6 +124,7 @@ class World:
         self.memory = Memory(self.constitution.membership, self.constitution.genesis_hash)
         self.checker = Checker(validators)
         self.told: Told | None = None
+        self.noted: Noted | None = None
         self.rewrite_above = REWRITE_ABOVE_BYTES
         self._homes: dict[bytes, list[int]] = {}
         for machine in self.machines:
@@ -199,12 +204,13 @@ class World:
         """Tell every event and effect from now on, one transcript line each."""
         membership = self.constitution.membership
 
-        def told(index: int, event: Event, effects: list[Effect]) -> None:
-            write(f"{self.now_ms:>7} v{index} < {describe_event(membership, event)}")
+        def told(now_ms: int, index: int, event: Event, effects: list[Effect]) -> None:
+            write(f"{now_ms:>7} v{index} < {describe_event(membership, event)}")
             for effect in effects:
-                write(f"{self.now_ms:>7} v{index}   {describe_effect(membership, effect)}")
+                write(f"{now_ms:>7} v{index}   {describe_effect(membership, effect)}")
 
         self.told = told
+        self.noted = lambda now_ms, text: write(f"{now_ms:>7} # {text}")
 
     def is_committed(self, sealed: SealedTransaction, at: list[int] | None = None) -> bool:
         """Tell whether a transaction is in the chain of all running correct machines, or of those named."""
@@ -253,6 +259,8 @@ class World:
     def note(self, text: str) -> None:
         """Add to the trace what is not a message."""
         self.network.trace.update(f"{self.now_ms} {text} ".encode())
+        if self.noted is not None:
+            self.noted(self.now_ms, text)
 
     def broadcast(self, machine: Machine, frame: Frame) -> None:
         """Send a frame to every machine of another member."""

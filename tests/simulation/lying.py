@@ -1,0 +1,126 @@
+"""Faulty behaviours with more to them: false new-views, and lies to those who catch up."""
+
+from msgspec.structs import replace
+
+from consensus.messages import (
+    Certificate,
+    Checkpoint,
+    Envelope,
+    NewView,
+    Signature,
+    SignedProposal,
+    Status,
+    get_signed_bytes,
+)
+from node.exchange import BlocksAnswer, RequestKind, decode_blocks
+from primitives.batch import NULL_DIGEST
+from primitives.encoding import DecodeError, encode
+from primitives.signing import SignatureDomain
+from tests.simulation.byzantine import BEHAVIOURS, Builder, Liar
+
+NEW_VIEW_LIES = ("omit", "alter", "null", "few", "twice", "forge", "extend")
+
+
+class BadNewView(Liar):
+    """Sends new-views that do not follow: what was prepared left out or altered, view changes forged or too few."""
+
+    name = "bad_new_view"
+
+    def say(self, target: int, envelope: Envelope) -> list[Envelope]:
+        message = envelope.message
+        if not isinstance(message, NewView) or envelope.sender != self.machine.key.public:
+            return [envelope]
+        self.hit()
+        return [self.sign(self._spoil(message, NEW_VIEW_LIES[(message.view + target) % len(NEW_VIEW_LIES)]))]
+
+    def _spoil(self, message: NewView, how: str) -> NewView:
+        changes, proposals = message.view_changes, message.proposals
+        match how:
+            case "omit":
+                return replace(message, proposals=proposals[:-1]) if proposals else self._extend(message)
+            case "alter":
+                return replace(message, proposals=tuple(self._resign(p, b"\7" * 32) for p in proposals))
+            case "null":
+                return replace(message, proposals=tuple(self._resign(p, NULL_DIGEST) for p in proposals))
+            case "few":
+                return replace(message, view_changes=changes[:-1])
+            case "twice":
+                return replace(message, view_changes=(*changes[:-1], changes[0]))
+            case "forge":
+                spoiled = replace(changes[0].view_change, prepared=(), stable=None)
+                return replace(message, view_changes=(replace(changes[0], view_change=spoiled), *changes[1:]))
+            case _:
+                return self._extend(message)
+
+    def _extend(self, message: NewView) -> NewView:
+        """Add a proposal that nothing asks for."""
+        state = self.machine.state
+        last = message.proposals[-1].proposal.sequence if message.proposals else state.stable_sequence
+        entry = message.proposals[-1] if message.proposals else None
+        if entry is None:
+            return replace(message, view_changes=message.view_changes[:-1])
+        added = self._resign(replace(entry, proposal=replace(entry.proposal, sequence=last + 1)), b"\5" * 32)
+        return replace(message, proposals=(*message.proposals, added))
+
+    def _resign(self, entry: SignedProposal, digest: bytes) -> SignedProposal:
+        proposal = replace(entry.proposal, digest=digest)
+        signature = self.machine.key.sign(
+            SignatureDomain.CONSENSUS, self.world.constitution.genesis_hash, get_signed_bytes(proposal)
+        )
+        return SignedProposal(proposal, signature)
+
+
+class LyingServer(Liar):
+    """Claims a height that nobody has, and answers those who catch up with blocks that prove nothing."""
+
+    name = "lying_server"
+
+    def say(self, target: int, envelope: Envelope) -> list[Envelope]:
+        if not isinstance(envelope.message, Status):
+            return [envelope]
+        height = envelope.message.height + self.random.choice((1, 50, 2**40))
+        return [self.sign(replace(envelope.message, height=height, sequence=height))]
+
+    def answer(self, question: int, payload: bytes, honest: bytes) -> bytes | None:
+        self.hit()
+        if question == RequestKind.TRANSACTIONS:
+            return self.random.choice((b"", encode(()), encode((b"no transaction",)), None))
+        if question == RequestKind.BATCH:
+            return self.random.choice((b"", honest[:-1], None))
+        try:
+            blocks = decode_blocks(honest)
+        except DecodeError:
+            return self.random.choice((b"", b"\xc0", None))
+        return self._spoil(blocks)
+
+    def _spoil(self, answer: BlocksAnswer) -> bytes | None:
+        blocks, certificate = answer.blocks, answer.certificate
+        match self.random.randrange(8):
+            case 0:  # the wrong end
+                return encode(BlocksAnswer(blocks[:-1], certificate))
+            case 1:  # other blocks under a certificate that holds
+                return encode(BlocksAnswer(blocks[1:], certificate))
+            case 2:  # a block with an altered state root
+                header = replace(blocks[0].header, state_root=bytes(32))
+                return encode(BlocksAnswer((replace(blocks[0], header=header), *blocks[1:]), certificate))
+            case 3:  # too few signatures
+                return encode(
+                    BlocksAnswer(blocks, replace(certificate, signatures=certificate.signatures[:1]))
+                )
+            case 4:  # a whole chain of its own, signed by itself
+                header = replace(blocks[-1].header, height=blocks[-1].header.height + 1)
+                own = Signature(self.machine.key.public, self.sign(Checkpoint(header)).signature)
+                return encode(
+                    BlocksAnswer((replace(blocks[-1], header=header),), Certificate(header, (own,)))
+                )
+            case 5:  # one signer again and again
+                twice = (certificate.signatures[0],) * len(certificate.signatures)
+                return encode(BlocksAnswer(blocks, replace(certificate, signatures=twice)))
+            case 6:
+                return None
+            case _:
+                return encode(answer)[:-7]
+
+
+ALL_BEHAVIOURS: dict[str, Builder] = BEHAVIOURS | {kind.name: kind for kind in (BadNewView, LyingServer)}
+"""By name, each built from a seed of its own."""
