@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import count, permutations
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import structs
 
@@ -33,7 +33,8 @@ from primitives.encoding import Struct, encode
 from primitives.hashing import compute_account_id
 from primitives.ids import AccountId, Height, Nonce
 from primitives.signing import SecretKey
-from tests.integration.links import Links, open_links
+from tests.integration.links import Links, open_proxy
+from tests.integration.namespaces import can_delay, can_route, get_address, get_namespace, open_namespaces
 from tests.integration.ports import find_free_ports
 from tests.integration.validator import DEADLINE_S, PASSPHRASE, POLL_S, REPOSITORY, Validator
 from vm.contracts.ledger import Asset, Grant
@@ -98,10 +99,14 @@ class Community:
 
     @asynccontextmanager
     async def open_links(self, seed: int = 0) -> AsyncIterator[Links]:
-        """Lead the links of all validators through a proxy that can spoil each of them."""
+        """Lead the links of all validators through what can spoil each of them: the proxy, or a router."""
         ports = {validator.name: validator.p2p_port for validator in self.validators}
-        async with open_links(list(ports), self.detours, ports, seed) as links:
-            yield links
+        if self.validators[0].namespace is not None:
+            async with open_namespaces(list(ports)) as links:
+                yield links
+        else:
+            async with open_proxy(list(ports), self.detours, ports, seed) as proxied:
+                yield proxied
 
     def start(self, validators: Iterable[Validator] | None = None) -> None:
         for validator in self.validators if validators is None else validators:
@@ -257,21 +262,23 @@ def found_community(
     stepped: bool = True,
     energy: EnergySpec | None = None,
     consensus: ConsensusSpec | None = None,
-    detoured: bool = False,
+    over: Literal["loopback", "proxy", "namespaces"] = "loopback",
 ) -> Community:
-    """Make a network in ``directory``; nothing runs yet. ``detoured``: validators meet through ``open_links`` only."""
+    """Make a network in ``directory``; nothing runs yet. Other than over loopback they meet within ``open_links``."""
     ports = find_free_ports(2 * validators)
+    routed = over == "namespaces"
+    hosts = [get_address(i) if routed else "127.0.0.1" for i in range(validators)]
     spec = NetworkSpec(
         name="street",
         currency="EUR",
         validators=[
-            ValidatorSpec(f"node{i}", "127.0.0.1", ports[2 * i], ports[2 * i + 1]) for i in range(validators)
+            ValidatorSpec(f"node{i}", hosts[i], ports[2 * i], ports[2 * i + 1]) for i in range(validators)
         ],
         energy=energy or EnergySpec(slot_s=SLOT_S, grace_s=300),
         consensus=consensus or ConsensusSpec(heartbeat_ms=2000, drift_ms=3_600_000),
     )
     clock = ClockConfig(mode="stepped", origin_ms=GENESIS_S * 1000) if stepped else ClockConfig()
-    pairs = list(permutations([each.name for each in spec.validators], 2)) if detoured else []
+    pairs = list(permutations([each.name for each in spec.validators], 2)) if over == "proxy" else []
     detours = dict(zip(pairs, find_free_ports(len(pairs)), strict=True))
 
     def render(made: NetworkSpec, index: int) -> str:
@@ -287,11 +294,21 @@ def found_community(
         network=network,
         anchor=build_trust_anchor(network.genesis),
         validators=tuple(
-            Validator(home.name, home, ports[2 * i], ports[2 * i + 1]) for i, home in enumerate(network.homes)
+            Validator(
+                *(home.name, home, ports[2 * i], ports[2 * i + 1], hosts[i]),
+                namespace=get_namespace(i) if routed else None,
+                environment={"GRIDBFT_API_HOST": hosts[i]} if routed else {},
+            )
+            for i, home in enumerate(network.homes)
         ),
         utility_key=open_key(network.utility_key, PASSPHRASE.encode(), KeyKind.WALLET),
         detours=detours,
     )
+
+
+async def choose_fabric() -> Literal["proxy", "namespaces"]:
+    """Return what can make links late on this machine: the kernel if it has all that is needed, else the proxy."""
+    return "namespaces" if await can_route() and await can_delay() else "proxy"
 
 
 @asynccontextmanager

@@ -1,7 +1,8 @@
-"""The links between the validators of a community, made faulty on demand by a proxy process."""
+"""The links between the validators of a community, made faulty on demand; here by a proxy process."""
 
 import asyncio
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import permutations
@@ -15,13 +16,13 @@ CALM = Weather()
 CUT = Weather(is_cut=True)
 
 
-class Links:
-    """Every direction between every two validators; all are perfect in the beginning."""
+class Links(ABC):
+    """Every direction between every two validators; all are perfect in the beginning. ``kind`` says what makes them."""
 
-    def __init__(self, names: Sequence[str], process: asyncio.subprocess.Process) -> None:
+    kind: str
+
+    def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
-        self._process = process
-        self._turn = asyncio.Lock()
         self._weather: dict[tuple[str, str], Weather] = {}
 
     @property
@@ -29,12 +30,16 @@ class Links:
         """All directions, (source, target), in one order."""
         return list(permutations(self.names, 2))
 
+    def get_weather(self, source: str, target: str) -> Weather:
+        """Return what one direction is like now."""
+        return self._weather.get((source, target), CALM)
+
     async def set(self, weather: Weather, pairs: Iterable[tuple[str, str]] | None = None) -> None:
         """Give some directions, or all, this weather."""
         for source, target in self.pairs if pairs is None else pairs:
-            if self._weather.get((source, target), CALM) != weather:
+            if self.get_weather(source, target) != weather:
+                await self.change(source, target, weather)
                 self._weather[source, target] = weather
-                await self._ask(SetWeather(source, target, weather))
 
     async def heal(self) -> None:
         """Make every direction perfect again; what was held arrives."""
@@ -44,12 +49,39 @@ class Links:
         """Cut some validators off from all the others, both ways."""
         await self.set(CUT, [(a, b) for a, b in self.pairs if (a in names) != (b in names)])
 
+    @abstractmethod
+    async def change(self, source: str, target: str, weather: Weather) -> None:
+        """Make one direction so; it is another weather than before."""
+
+    @abstractmethod
     async def reset(self, one: str, other: str) -> None:
         """Break the connections between two validators."""
+
+    @abstractmethod
+    async def read_hits(self) -> Hits:
+        """Return what the links did to bytes so far."""
+
+
+class ProxyLinks(Links):
+    """Links through the proxy process."""
+
+    kind = "a faulty TCP proxy"
+
+    def __init__(self, names: Sequence[str], process: asyncio.subprocess.Process) -> None:
+        super().__init__(names)
+        self._process = process
+        self._turn = asyncio.Lock()
+
+    async def change(self, source: str, target: str, weather: Weather) -> None:
+        """Tell the proxy."""
+        await self._ask(SetWeather(source, target, weather))
+
+    async def reset(self, one: str, other: str) -> None:
+        """Tell the proxy."""
         await self._ask(Reset(one, other))
 
     async def read_hits(self) -> Hits:
-        """Return what the proxy has done so far."""
+        """Ask the proxy."""
         return await self._ask(Tell())
 
     async def _ask(self, command: Command) -> Hits:
@@ -70,9 +102,9 @@ async def exchange(process: asyncio.subprocess.Process, command: Command | Open)
 
 
 @asynccontextmanager
-async def open_links(
+async def open_proxy(
     names: Sequence[str], detours: Mapping[tuple[str, str], int], ports: Mapping[str, int], seed: int = 0
-) -> AsyncIterator[Links]:
+) -> AsyncIterator[ProxyLinks]:
     """Run a proxy on the ports of ``detours`` (source, target) -> port; ``ports`` are where the validators listen."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.integration.faulty_proxy"),
@@ -85,7 +117,7 @@ async def open_links(
             Route(source, target, port, ports[target]) for (source, target), port in detours.items()
         )
         await exchange(process, Open(seed, routes))
-        yield Links(names, process)
+        yield ProxyLinks(names, process)
     finally:
         if process.returncode is None:
             process.kill()

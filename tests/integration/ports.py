@@ -8,9 +8,9 @@ from itertools import count
 from pathlib import Path
 from typing import TextIO
 
-PORTS_FIRST = 20_000
+PORTS_FIRST = 22_000
 PORTS_PER_RUN = 1_000
-RUNS_MAX = 12
+RUNS_MAX = 10
 """Below the ports that the kernel gives to outgoing connections (32768 on): else a killed validator may find its port
 taken by somebody's connection when it comes back."""
 
@@ -36,6 +36,11 @@ def _claim_range() -> tuple[int, TextIO]:
     raise AssertionError(
         f"more than {RUNS_MAX} processes run tests of real validators here: wait for one to end"
     )
+
+
+def get_range_index() -> int:
+    """Return the number of this process's range: a name for whatever else must not be shared."""
+    return (_claim_range()[0] - PORTS_FIRST) // PORTS_PER_RUN
 
 
 def find_free_ports(wanted: int) -> list[int]:

@@ -9,7 +9,7 @@ from time import monotonic
 import pytest
 
 from tests.integration.faulty_proxy import Weather
-from tests.integration.links import CUT, Links, open_links
+from tests.integration.links import CUT, Links, open_proxy
 from tests.integration.ports import find_free_ports
 
 PATIENCE_S = 30.0
@@ -33,7 +33,7 @@ async def open_echo(seed: int = 1) -> AsyncIterator[tuple[Links, Callable[[], Aw
     detour, port = find_free_ports(2)
     server = await asyncio.start_server(echo, "127.0.0.1", port)
     detours = {("near", "far"): detour}
-    async with server, open_links(["near", "far"], detours, {"far": port}, seed) as links:
+    async with server, open_proxy(["near", "far"], detours, {"far": port}, seed) as links:
         yield links, lambda: asyncio.open_connection("127.0.0.1", detour)
 
 
@@ -139,7 +139,7 @@ def test_where_nobody_listens_the_connection_ends() -> None:
         detour, port = find_free_ports(2)
         async with (
             asyncio.timeout(PATIENCE_S),
-            open_links(["near", "far"], {("near", "far"): detour}, {"far": port}),
+            open_proxy(["near", "far"], {("near", "far"): detour}, {"far": port}),
         ):
             reader, writer = await asyncio.open_connection("127.0.0.1", detour)
             with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):

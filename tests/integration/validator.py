@@ -41,6 +41,8 @@ async def until(condition: Callable[[], bool], what: str, deadline_s: float = DE
 class Validator:
     """A home directory and the process that runs it now, if any. Its words go to HOME/node.log.
 
+    With a ``namespace`` it runs in a network of its own, where ``host`` is its address.
+
     The process holds the reading end of a pipe whose writing end is here (`--stop-with-stdin`): when the tests end in
     whatever way, it stops by itself.
     """
@@ -49,13 +51,15 @@ class Validator:
     home: Path
     p2p_port: int
     api_port: int
+    host: str = "127.0.0.1"
+    namespace: str | None = None
     environment: dict[str, str] = field(default_factory=dict)
     file_bytes_max: int | None = None
     process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.api_port}"
+        return f"http://{self.host}:{self.api_port}"
 
     @property
     def log_path(self) -> Path:
@@ -78,10 +82,20 @@ class Validator:
         assert not self.is_running, f"{self.name} runs already"
         self._forget()
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("GRIDBFT_")}
+        within = () if self.namespace is None else ("ip", "netns", "exec", self.namespace)
         limit = self.file_bytes_max
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "cli", "start", "--home", str(self.home), "--stop-with-stdin"],
+                [
+                    *within,
+                    sys.executable,
+                    "-m",
+                    "cli",
+                    "start",
+                    "--home",
+                    str(self.home),
+                    "--stop-with-stdin",
+                ],
                 cwd=REPOSITORY,
                 stdin=subprocess.PIPE,
                 stdout=log,

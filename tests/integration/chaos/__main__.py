@@ -26,6 +26,9 @@ def main() -> int:
     parser.add_argument(
         "--profile", choices=sorted(PROFILES), help="of the links; default: each round draws one"
     )
+    parser.add_argument(
+        "--over", choices=["proxy", "namespaces"], help="default: namespaces if there is netem"
+    )
     parser.add_argument("--validators", type=int, default=4)
     parser.add_argument("--homes", type=int, default=4, help="whose meters report (at most 10)")
     parser.add_argument("--links-only", action="store_true", help="no faults of processes, disks and clocks")
@@ -40,6 +43,7 @@ def main() -> int:
         asked.validators,
         asked.homes,
         () if asked.links_only else PROCESS_FAULTS if asked.kills_only else ALL_FAULTS,
+        asked.over,
     )
     with tempfile.TemporaryDirectory(prefix="gridbft-chaos-") as directory:
         findings = play_campaign_now(settings, Path(directory))
@@ -61,7 +65,7 @@ def build_report(settings: Settings, findings: Findings) -> dict[str, object]:
         "seed": settings.seed,
         "profile": settings.profile or "drawn each round",
         "validators": settings.validators,
-        "links": "faulty proxy",
+        "links": findings.links,
         "disks": findings.disk,
         "seconds": findings.seconds,
         "rounds": findings.rounds,

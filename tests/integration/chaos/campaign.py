@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, Literal
 
 from cli.network_spec import ConsensusSpec, EnergySpec
 from tests.integration.chaos.disks import open_disks
@@ -16,7 +16,7 @@ from tests.integration.chaos.faults import ALL_FAULTS, Fault, Stage
 from tests.integration.chaos.history import count_view_changes, find_violations
 from tests.integration.chaos.load import Load, open_load
 from tests.integration.chaos.weather import PROFILES, Profile, blow
-from tests.integration.community import SLOT_S, Community, found_community, running
+from tests.integration.community import SLOT_S, Community, choose_fabric, found_community, running
 from tests.integration.faulty_proxy import Hits
 from tests.integration.links import Links
 from tests.integration.validator import DEADLINE_S
@@ -35,7 +35,10 @@ FAULTS_PER_ROUND_MAX = 3
 
 @dataclass(frozen=True)
 class Settings:
-    """What to play. Without a profile each round draws one; ``is_in_turn``: each round plays every fault once."""
+    """What to play, over what. Without a profile each round draws one.
+
+    ``is_in_turn``: each round plays every fault once.
+    """
 
     seconds: float
     seed: int
@@ -43,6 +46,7 @@ class Settings:
     validators: int = 4
     homes: int = 4
     faults: tuple[Fault, ...] = ALL_FAULTS
+    over: Literal["proxy", "namespaces"] | None = None
     rounds_max: int = 1_000_000
     is_in_turn: bool = False
 
@@ -57,6 +61,7 @@ class Findings:
     settled_s: list[float] = field(default_factory=list)
     rounds: int = 0
     seconds: float = 0.0
+    links: str = ""
     disk: str = ""
     acknowledged: int = 0
     refused: int = 0
@@ -75,8 +80,13 @@ def play_campaign_now(settings: Settings, directory: Path) -> Findings:
 async def play_campaign(settings: Settings, directory: Path) -> Findings:
     """Play one campaign in an empty directory; what goes wrong is a violation, never an exception."""
     findings = Findings()
+    over = settings.over or await choose_fabric()
     community = found_community(
-        directory / "net", validators=settings.validators, energy=ENERGY, consensus=CONSENSUS, detoured=True
+        directory / "net",
+        validators=settings.validators,
+        energy=ENERGY,
+        consensus=CONSENSUS,
+        over=over,
     )
     begin_s = monotonic()
     try:
@@ -84,6 +94,7 @@ async def play_campaign(settings: Settings, directory: Path) -> Findings:
             disks = stack.enter_context(open_disks(community.validators))
             findings.disk = disks.kind + (" and strace" if disks.can_inject else "")
             links = await stack.enter_async_context(community.open_links(settings.seed))
+            findings.links = links.kind
             await stack.enter_async_context(running(community))
             chance = random.Random(settings.seed)
             load_chance = random.Random(settings.seed + 1)
