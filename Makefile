@@ -38,7 +38,7 @@ JOBS ?= 2
 .PHONY: help demo test check chaos fuzz sim lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(STAMP): requirements.txt pyproject.toml
 	@python=; reason="no Python found: gridbft needs Python 3.11 or 3.12."; \
@@ -58,12 +58,14 @@ demo: $(STAMP) ## a whole energy community on this machine, on real data
 test: $(STAMP) ## all tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-# SEED draws the faults. The findings are kept as data beside those of the benchmarks.
+# A campaign runs under a recorder, which keeps the line that it ends with as data for docs/reliability.md.
+RECORD := $(BIN)/python -m benchmarks.reliability record
+
+# SEED draws the faults.
 MINUTES ?= 10
 SEED ?= 1
 chaos: $(STAMP) ## faults of links, processes, disks and clocks against real validators: make chaos MINUTES=10 SEED=1
-	$(BIN)/python -m tests.integration.chaos --seconds $$(( 60 * $(MINUTES) )) --seed $(SEED) \
-	    --output benchmarks/results/reliability/chaos.json
+	$(RECORD) chaos -- python -m tests.integration.chaos --seconds $$(( 60 * $(MINUTES) )) --seed $(SEED) --json
 
 check: $(STAMP) ## lint, format, types, import rules, fast tests
 	$(BIN)/ruff check
@@ -75,7 +77,13 @@ check: $(STAMP) ## lint, format, types, import rules, fast tests
 SECONDS ?= 300
 
 fuzz: $(STAMP) ## every decoder under a coverage-guided fuzzer, SECONDS=300 for all together
-	$(BIN)/python -m tests.fuzz.campaign --seconds $(SECONDS)
+	$(RECORD) fuzz -- python -m tests.fuzz.campaign --seconds $(SECONDS)
+
+reliability: $(STAMP) ## write docs/reliability.md from the recorded campaigns
+	$(BIN)/python -m benchmarks.reliability render
+
+reliability-record: chaos fuzz ## run every campaign of docs/reliability.md, record it, and write the page
+	$(BIN)/python -m benchmarks.reliability render
 
 sim: $(STAMP) ## SEEDS random runs of the simulated network, over both cores
 	$(BIN)/python -m tests.simulation.run --seeds $(FIRST):$$(($(FIRST) + $(SEEDS))) --jobs $(JOBS)
