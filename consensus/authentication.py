@@ -4,6 +4,7 @@ Pure and without position: the host runs it in a thread, once per message, and o
 """
 
 from consensus.certificates import check_certificate, check_prepared
+from consensus.codec import decode_envelope
 from consensus.membership import Membership
 from consensus.messages import (
     Checkpoint,
@@ -12,10 +13,12 @@ from consensus.messages import (
     NewView,
     PrePrepare,
     SignedViewChange,
+    Testimony,
     ViewChange,
     get_signed_bytes,
 )
 from consensus.window import WINDOW
+from primitives.encoding import DecodeError
 from primitives.ids import Digest, ReplicaId, View
 from primitives.signing import SecretKey, SignatureDomain, is_signature_valid
 
@@ -35,14 +38,12 @@ def check_envelope(membership: Membership, genesis_hash: Digest, envelope: Envel
     """Return why the message must not enter, or None when it is authentic.
 
     In this order: the sender is a member; its signature is valid; what the message carries is itself authentic
-    (a pre-prepare's batch digest, a view change's certificates, a new-view's view changes and proposals).
+    (a pre-prepare's batch digest, a view change's certificates, a new-view's view changes and proposals, what a
+    testimony quotes of its asker).
     """
     if envelope.sender not in membership.replica_set:
         return "the sender is not a member"
-    domain = SignatureDomain.HEADER if isinstance(envelope.message, Checkpoint) else SignatureDomain.CONSENSUS
-    if not is_signature_valid(
-        envelope.sender, envelope.signature, domain, genesis_hash, get_signed_bytes(envelope.message)
-    ):
+    if not _is_signed(genesis_hash, envelope):
         return "the signature is not valid"
     match envelope.message:
         case PrePrepare(proposal=proposal, batch=batch):
@@ -53,13 +54,15 @@ def check_envelope(membership: Membership, genesis_hash: Digest, envelope: Envel
             return check_view_change(membership, genesis_hash, view_change)
         case NewView() as new_view:
             return _check_new_view(membership, genesis_hash, new_view)
+        case Testimony() as testimony:
+            return _check_testimony(membership, genesis_hash, testimony)
         case _:
             return None
 
 
 def check_view_change(membership: Membership, genesis_hash: Digest, view_change: ViewChange) -> str | None:
     """Return why a view change proves nothing, or None: its certificates hold and lie in its own window."""
-    stable_sequence = 0
+    stable_sequence: int = membership.start_sequence
     if view_change.stable is not None:
         problem = check_certificate(membership, genesis_hash, view_change.stable)
         if problem is not None:
@@ -97,6 +100,29 @@ def _check_new_view(membership: Membership, genesis_hash: Digest, new_view: NewV
         ):
             return "new-view: a proposal is not signed by the view's primary"
     return None
+
+
+def _check_testimony(membership: Membership, genesis_hash: Digest, testimony: Testimony) -> str | None:
+    """The certificate holds when it is of this epoch; what is quoted is signed by the asker, whatever it carries."""
+    if testimony.stable is not None and testimony.epoch == membership.epoch:
+        problem = check_certificate(membership, genesis_hash, testimony.stable)
+        if problem is not None:
+            return f"testimony: {problem}"
+    for data in testimony.newest:
+        try:
+            quoted = decode_envelope(data)
+        except DecodeError as error:
+            return f"testimony: {error}"
+        if quoted.sender != testimony.asker or not _is_signed(genesis_hash, quoted):
+            return "testimony: it quotes what the asker did not sign"
+    return None
+
+
+def _is_signed(genesis_hash: Digest, envelope: Envelope) -> bool:
+    domain = SignatureDomain.HEADER if isinstance(envelope.message, Checkpoint) else SignatureDomain.CONSENSUS
+    return is_signature_valid(
+        envelope.sender, envelope.signature, domain, genesis_hash, get_signed_bytes(envelope.message)
+    )
 
 
 def _check_signed_view_change(

@@ -6,7 +6,7 @@ A claimed height only decides whom to ask. What is executed is linked to a certi
 from itertools import pairwise
 
 from consensus import timers
-from consensus.effects import Deliver, Effect, FetchBlocks, TimerName
+from consensus.effects import Deliver, Effect, FetchBlocks, FetchSnapshot, TimerName
 from consensus.events import BlocksFetched, Received
 from consensus.messages import Checkpoint, Status
 from consensus.state import ReplicaState
@@ -14,10 +14,16 @@ from consensus.watermarks import find_certified_height, halt, stabilise
 from primitives.header import BlockHeader
 from primitives.ids import Epoch, Height, ReplicaId, Sequence
 
+SNAPSHOT_BEYOND = 4096
+"""Blocks behind beyond which a snapshot costs less than executing them; nodes keep at least as many."""
+
+SNAPSHOT_PATIENCE_MS = 60_000
+"""So long a snapshot may be on its way before it is asked for again: 7 MB over 1 Mbit/s."""
+
 
 def on_status(state: ReplicaState, event: Received, message: Status) -> None:
     """Remember where a replica says it stands; one status per replica."""
-    if message.epoch == state.epoch:
+    if message.epoch >= state.epoch:
         state.statuses[ReplicaId(event.envelope.sender)] = message
 
 
@@ -27,7 +33,7 @@ def check_behind(state: ReplicaState) -> list[Effect]:
         return []
     target = find_target(state)
     reached = Height(state.executed.height + (0 if state.delivering is None else 1))
-    if target <= reached:
+    if target <= reached and not is_epoch_over(state):
         return timers.stop(state, TimerName.CATCH_UP)
     if TimerName.CATCH_UP in state.timers:
         return []
@@ -43,9 +49,20 @@ def on_timer(state: ReplicaState) -> list[Effect]:
     if state.fetched:
         return []
     target = find_target(state)
-    if state.executed.height >= state.catch_up_target or state.delivering is not None:
+    if state.delivering is not None:
+        return check_behind(state)
+    if is_epoch_over(state):
+        return _fetch(state, target)
+    if state.executed.height >= state.catch_up_target:
         return check_behind(state)
     return _fetch(state, target) if target > state.executed.height else []
+
+
+def on_blocks_pruned(state: ReplicaState) -> list[Effect]:
+    """Turn to a snapshot when the peers have the next blocks no more."""
+    if state.fetched or state.delivering is not None:
+        return []
+    return _fetch_snapshot(state, _find_peers(state, find_target(state)))
 
 
 def on_blocks_fetched(state: ReplicaState, event: BlocksFetched) -> list[Effect]:
@@ -53,7 +70,8 @@ def on_blocks_fetched(state: ReplicaState, event: BlocksFetched) -> list[Effect]
 
     In this order: nothing fetched is still being executed; the blocks are of this epoch, consecutive, linked, each
     with its own batch, and the last is the certificate's; they begin at or below the next height. A chain that does
-    not continue the own executed block proves that this replica diverged.
+    not continue the own executed block proves that this replica diverged. Blocks that end where this replica stands
+    bring the certificate that it misses.
     """
     if state.fetched or not event.blocks:
         return []
@@ -64,7 +82,11 @@ def on_blocks_fetched(state: ReplicaState, event: BlocksFetched) -> list[Effect]
         return []
     if headers[0].epoch != state.epoch or headers[-1].epoch != state.epoch:
         return []
-    if headers[0].height > state.executed.height + 1 or headers[-1].height <= state.executed.height:
+    if headers[-1].height == state.executed.height:
+        return stabilise(state, event.certificate)
+    if headers[0].height > state.executed.height + 1 or headers[-1].height < state.executed.height:
+        return []
+    if state.following is not None:
         return []
     blocks = [block for block in event.blocks if block.header.height > state.executed.height]
     if blocks[0].header.parent != state.executed.compute_digest():
@@ -115,19 +137,39 @@ def find_target(state: ReplicaState) -> Height:
     proven = 0 if state.proven is None else state.proven.header.height
     claims = _collect_claims(state)
     heights = sorted(claims.values(), reverse=True)
-    weak = state.settings.membership.weak_quorum
+    weak = state.membership.weak_quorum
     claimed = heights[weak - 1] if len(heights) >= weak else 0
     return Height(max(claimed, proven, find_certified_height(state)))
 
 
+def is_epoch_over(state: ReplicaState) -> bool:
+    """Tell whether a member says that a later epoch has begun: one word is enough to ask, since blocks prove it."""
+    return any(status.epoch > state.epoch for status in state.statuses.values())
+
+
 def _fetch(state: ReplicaState, target: Height) -> list[Effect]:
-    claims = _collect_claims(state)
-    peers = tuple(replica for replica in sorted(claims) if claims[replica] >= target)
-    if not peers:
-        peers = tuple(sorted(state.settings.membership.replica_set - {state.own}))
-    first = Height(state.executed.height + 1)
+    peers = _find_peers(state, target)
+    if target > state.executed.height + SNAPSHOT_BEYOND:
+        return _fetch_snapshot(state, peers)
+    first = Height(state.executed.height + (1 if state.following is None else 0))
     state.catch_up_target = target
     return [FetchBlocks(first, peers), *timers.start(state, TimerName.CATCH_UP, state.settings.resend_ms)]
+
+
+def _fetch_snapshot(state: ReplicaState, peers: tuple[ReplicaId, ...]) -> list[Effect]:
+    return [FetchSnapshot(peers), *timers.start(state, TimerName.CATCH_UP, SNAPSHOT_PATIENCE_MS)]
+
+
+def _find_peers(state: ReplicaState, target: Height) -> tuple[ReplicaId, ...]:
+    """Return who claims to have what is missing; everybody when nobody does."""
+    claims = _collect_claims(state)
+    later = {replica for replica, status in state.statuses.items() if status.epoch > state.epoch}
+    peers = tuple(
+        replica
+        for replica in sorted(claims)
+        if replica in later or claims[replica] >= max(target, state.executed.height + 1)
+    )
+    return peers or tuple(sorted(state.membership.replica_set - {state.own}))
 
 
 def _collect_claims(state: ReplicaState) -> dict[ReplicaId, int]:

@@ -37,6 +37,8 @@ def sign_checkpoint(state: ReplicaState, header: BlockHeader) -> list[Effect]:
     certificate = find_certificate(state, votes)
     if certificate is not None and certificate.header != header:
         return halt(state, Height(header.height), digest, certificate.header.compute_digest())
+    if not state.may_vote:
+        return check_certificate_formed(state, Height(header.height))
     state.signed_headers[Height(header.height)] = digest
     envelope = sign(state, Checkpoint(header))
     votes[state.own] = envelope
@@ -47,21 +49,21 @@ def sign_checkpoint(state: ReplicaState, header: BlockHeader) -> list[Effect]:
 def on_checkpoint(state: ReplicaState, event: Received, message: Checkpoint) -> list[Effect]:
     """Count a checkpoint: current epoch, not below the latest certificate, its sender's first for the height.
 
-    A repetition of the latest certificate's header says that its sender misses the certificate: it is given the
-    signatures, whoever they are of, because their own senders may be silent by now.
+    A repetition of the latest certificate's header, or a checkpoint of the epoch that this header ended, says that its
+    sender misses the certificate: it is given the signatures, whoever they are of, because their own senders may be
+    silent by now.
     """
     header = message.header
     height = Height(header.height)
     sender = ReplicaId(event.envelope.sender)
-    if header.epoch != state.epoch:
-        return []
-    votes = state.checkpoints.setdefault(height, {})
-    known = votes.get(sender)
-    if known is None:
-        votes[sender] = event.envelope
-        return check_certificate_formed(state, height)
-    if known.message != message:
-        return report_equivocation(state, known, event.envelope)
+    if header.epoch == state.epoch:
+        votes = state.checkpoints.setdefault(height, {})
+        known = votes.get(sender)
+        if known is None:
+            votes[sender] = event.envelope
+            return check_certificate_formed(state, height)
+        if known.message != message:
+            return report_equivocation(state, known, event.envelope)
     stable = state.stable
     if stable is None or header != stable.header or not may_answer(state, sender, "certificate", event.now):
         return []
@@ -85,6 +87,8 @@ def check_certificate_formed(state: ReplicaState, height: Height) -> list[Effect
 
 def resend(state: ReplicaState) -> list[Effect]:
     """Repeat the own checkpoints that no certificate covers yet; sign the executed one if a restart forgot it."""
+    if not state.may_vote:
+        return []
     effects: list[Effect] = []
     executed = Height(state.executed.height)
     if executed > state.stable_height and state.own not in state.checkpoints.get(executed, {}):

@@ -11,17 +11,22 @@ from consensus.effects import (
     OwnProposal,
     PreparedRecord,
     SignedHeader,
+    Silenced,
     ViewEntered,
 )
 from consensus.messages import (
     Certificate,
     Checkpoint,
     Commit,
+    Complaint,
     Envelope,
+    Inquiry,
     NewView,
     Prepare,
     PrePrepare,
     Proposal,
+    Status,
+    Testimony,
     ViewChange,
 )
 from primitives.encoding import DecodeError, decode, encode
@@ -31,6 +36,13 @@ from primitives.limits import BATCH_TRANSACTIONS_MAX, FRAME_BYTES_MAX
 
 NUMBER_MAX = 2**62
 """Views, sequences and heights beyond this are refused while decoding; nothing is ever allocated by number."""
+
+
+NONCE_BYTES = 16
+"""Enough that no inquiry's nonce ever comes twice."""
+
+NEWEST_MAX = 3
+"""What a testimony holds of its asker: a checkpoint, a vote, a view change."""
 
 
 def encode_envelope(envelope: Envelope) -> bytes:
@@ -76,7 +88,7 @@ def decode_record(data: bytes) -> JournalRecord:
 def is_vote_record(record: JournalRecord) -> bool:
     """Tell whether losing the record could make this replica contradict itself: it is written twice."""
     match record:
-        case ViewEntered() | OwnMessage() | OwnProposal() | SignedHeader() | KnownCertificate():
+        case ViewEntered() | OwnMessage() | OwnProposal() | SignedHeader() | KnownCertificate() | Silenced():
             return True
         case AcceptedBatch() | AcceptedNewView() | PreparedRecord():
             return False
@@ -108,10 +120,23 @@ def _is_message_in_range(envelope: Envelope) -> bool:
                 and all(_is_view_change_in_range(entry.view_change) for entry in message.view_changes)
                 and all(_is_proposal_in_range(entry.proposal) for entry in message.proposals)
             )
+        case Complaint():
+            return _is_position_in_range(message.epoch, message.view, 0)
+        case Status():
+            in_order = _is_position_in_range(message.epoch, message.view, message.sequence)
+            return in_order and 0 <= message.height <= NUMBER_MAX
+        case Inquiry():
+            return _is_position_in_range(message.epoch, 0, 0) and len(message.nonce) == NONCE_BYTES
+        case Testimony():
+            return (
+                _is_position_in_range(message.epoch, 0, 0)
+                and len(message.asker) == PUBLIC_KEY_BYTES
+                and len(message.nonce) == NONCE_BYTES
+                and _is_certificate_in_range(message.stable)
+                and len(message.newest) <= NEWEST_MAX
+            )
         case _:
-            height = getattr(message, "height", 0)
-            sequence = getattr(message, "sequence", 0)
-            return _is_position_in_range(message.epoch, message.view, sequence) and 0 <= height <= NUMBER_MAX
+            assert_never(message)
 
 
 def _is_position_in_range(epoch: int, view: int, sequence: int) -> bool:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from consensus.messages import Certificate, Envelope, PreparedCertificate, Proposal
+from consensus.membership import Membership
+from consensus.messages import Certificate, Envelope, Handover, PreparedCertificate, Proposal
 from primitives.batch import Batch, BatchHeader
 from primitives.encoding import Struct
 from primitives.ids import Digest, Epoch, Height, ReplicaId, Sequence, View
@@ -62,6 +63,12 @@ class KnownCertificate(Struct, frozen=True, tag=8):
     certificate: Certificate
 
 
+class Silenced(Struct, frozen=True, tag=9):
+    """This replica does not know all that its key signed; ``is_over`` when it has passed it."""
+
+    is_over: bool
+
+
 JournalRecord = (
     OwnProposal
     | ViewEntered
@@ -71,6 +78,7 @@ JournalRecord = (
     | PreparedRecord
     | SignedHeader
     | KnownCertificate
+    | Silenced
 )
 
 
@@ -158,6 +166,13 @@ class FetchBlocks:
 
 
 @dataclass(frozen=True, slots=True)
+class FetchSnapshot:
+    """Get a certified snapshot of the state from any of ``peers``, and start again from it."""
+
+    peers: tuple[ReplicaId, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Certified:
     """A block got its certificate: receipts and reads up to its height may be answered."""
 
@@ -206,7 +221,45 @@ class Refused:
     reason: str
 
 
-Notice = Certified | Equivocation | ViewStarted | ViewChangeStarted | Diverged | Refused
+@dataclass(frozen=True, slots=True)
+class EpochStarted:
+    """The validators changed: this membership agrees from here on; the handover proves it to others."""
+
+    membership: Membership
+    handover: Handover
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceLost:
+    """This replica's key has signed what its journal does not hold: it is silent until ``until`` is certified."""
+
+    until: Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceFound:
+    """Whatever this replica's key signed before is known or decided: it takes part."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyInUse:
+    """Somebody else signs with this replica's key at the same time: it will never vote; stop and look."""
+
+    envelope: Envelope
+
+
+Notice = (
+    Certified
+    | Equivocation
+    | ViewStarted
+    | ViewChangeStarted
+    | EpochStarted
+    | VoiceLost
+    | VoiceFound
+    | Diverged
+    | KeyInUse
+    | Refused
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +269,7 @@ class Report:
     notice: Notice
 
 
-Fetch = FetchBatch | FetchBlocks
+Fetch = FetchBatch | FetchBlocks | FetchSnapshot
 Effect = (
     WantBatch
     | Persist
@@ -227,5 +280,6 @@ Effect = (
     | StopTimer
     | FetchBatch
     | FetchBlocks
+    | FetchSnapshot
     | Report
 )

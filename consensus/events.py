@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from consensus.membership import Membership
 from consensus.messages import Certificate, Envelope
 from primitives.batch import Batch
 from primitives.header import Block, BlockHeader
@@ -38,11 +39,16 @@ class Proposed:
 
 @dataclass(frozen=True, slots=True)
 class Executed:
-    """The answer to one ``Deliver``, after the block's synced write."""
+    """The answer to one ``Deliver``, after the block's synced write.
+
+    ``following`` is the next membership when the header names other validators than its parent's: the block is the
+    last of its epoch.
+    """
 
     now: Now
     sequence: Sequence
     header: BlockHeader
+    following: Membership | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,5 +85,12 @@ class BlocksFetched:
     certificate: Certificate
 
 
-Fetched = BatchFetched | BlocksFetched
-Event = Received | Proposed | Executed | Overdue | TimerFired | BatchFetched | BlocksFetched
+@dataclass(frozen=True, slots=True)
+class BlocksPruned:
+    """The peers that answered have the next blocks no more: only a snapshot helps."""
+
+    now: Now
+
+
+Fetched = BatchFetched | BlocksFetched | BlocksPruned
+Event = Received | Proposed | Executed | Overdue | TimerFired | BatchFetched | BlocksFetched | BlocksPruned

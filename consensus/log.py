@@ -55,6 +55,8 @@ def vote_prepare(state: ReplicaState, instance: Instance) -> list[Effect]:
     if proposal is None:
         return []
     remember_accepted(instance, proposal, instance.primary_signature)
+    if not state.may_vote:
+        return []
     effects: list[Effect] = [
         Persist(AcceptedBatch(proposal, instance.primary_signature, instance.batch)),
     ]
@@ -102,12 +104,15 @@ def report_equivocation(state: ReplicaState, first: Envelope, second: Envelope) 
     return [Report(Equivocation(first, second))]
 
 
-def may_answer(state: ReplicaState, sender: ReplicaId, kind: str, now: Now) -> bool:
-    """Tell whether to give a replica again what it misses: once per re-send period, for answers are large and
-    questions small.
+def may_answer(
+    state: ReplicaState, sender: ReplicaId, kind: str, now: Now, period_ms: int | None = None
+) -> bool:
+    """Tell whether to give a replica again what it misses: once per re-send period unless told otherwise, for answers
+    are large and questions small.
     """
+    period_ms = state.settings.resend_ms if period_ms is None else period_ms
     answered = state.answered.get((sender, kind))
-    if answered is not None and now.monotonic_ms - answered < state.settings.resend_ms:
+    if answered is not None and now.monotonic_ms - answered < period_ms:
         return False
     state.answered[sender, kind] = now.monotonic_ms
     return True

@@ -129,7 +129,37 @@ class Status(Struct, frozen=True, tag=9):
     sequence: int
 
 
-Message = PrePrepare | Prepare | Commit | Checkpoint | ViewChange | NewView | Complaint | Status
+class Inquiry(Struct, frozen=True, tag=10):
+    """A replica that just started asks what it has signed; ``nonce`` tells the answers from older ones."""
+
+    epoch: int
+    nonce: bytes
+
+
+class Testimony(Struct, frozen=True, tag=11):
+    """The answer to an inquiry: the witness's latest certificate of the epoch (None: its beginning), and the newest
+    messages it holds that the asker signed, as they travel.
+    """
+
+    epoch: int
+    asker: bytes
+    nonce: bytes
+    stable: Certificate | None
+    newest: tuple[bytes, ...]
+
+
+Message = (
+    PrePrepare
+    | Prepare
+    | Commit
+    | Checkpoint
+    | ViewChange
+    | NewView
+    | Complaint
+    | Status
+    | Inquiry
+    | Testimony
+)
 Vote = Prepare | Commit
 
 

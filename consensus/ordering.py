@@ -32,7 +32,7 @@ def on_proposed(state: ReplicaState, event: Proposed) -> list[Effect]:
     """Propose the host's batch, if it answers the question that is still open in this very view."""
     if (event.epoch, event.view) != (state.epoch, state.view) or not state.active:
         return []
-    if event.sequence != state.wanted or not state.is_primary:
+    if event.sequence != state.wanted or not state.is_primary or not state.may_vote:
         return []
     state.wanted = None
     if is_executed(state, event.sequence) or not is_in_window(state, event.sequence):
@@ -133,7 +133,7 @@ def on_batch_fetched(state: ReplicaState, event: BatchFetched) -> list[Effect]:
 
 
 def check_instance(state: ReplicaState, instance: Instance) -> list[Effect]:
-    """Advance an instance as far as its votes carry it: prepared, then committed.
+    """Advance an instance as far as its votes carry it: prepared, then committed. Without a vote it is only watched.
 
     A proposal whose own prepare a restart forgot, because it was not durable yet, is prepared first.
     """
@@ -141,10 +141,10 @@ def check_instance(state: ReplicaState, instance: Instance) -> list[Effect]:
     if proposal is None or not instance.is_batch_known or not state.active:
         return []
     effects: list[Effect] = []
-    quorum = state.settings.membership.quorum
-    if not state.is_primary and state.own not in instance.prepares:
+    quorum = state.membership.quorum
+    if state.may_vote and not state.is_primary and state.own not in instance.prepares:
         effects += vote_prepare(state, instance)
-    if state.own not in instance.commits:
+    if state.may_vote and state.own not in instance.commits:
         prepares = select_matching(instance.prepares, proposal.digest)
         if len(prepares) < quorum - 1:
             return effects
@@ -160,7 +160,7 @@ def check_instance(state: ReplicaState, instance: Instance) -> list[Effect]:
 
 def deliver_next(state: ReplicaState) -> list[Effect]:
     """Hand the next committed batch to the host, one at a time; null batches are passed over."""
-    while state.delivering is None and not state.fetched:
+    while state.delivering is None and not state.fetched and state.following is None:
         sequence = Sequence(state.executed_sequence + 1)
         instance = state.instances.get(sequence)
         if instance is None or instance.committed is None:
@@ -179,7 +179,7 @@ def deliver_next(state: ReplicaState) -> list[Effect]:
 
 def want_batch(state: ReplicaState) -> list[Effect]:
     """As primary, ask for the next batch while fewer than ``depth`` are on their way."""
-    if not state.active or not state.is_primary or state.fetched:
+    if not state.active or not state.is_primary or not state.may_vote or state.fetched:
         return []
     decided = max(state.executed_sequence, state.low_watermark)
     if state.wanted is not None and state.wanted > decided:

@@ -12,17 +12,20 @@ from consensus.effects import (
     OwnProposal,
     PreparedRecord,
     SignedHeader,
+    Silenced,
     ViewEntered,
 )
+from consensus.epochs import begin_epoch
 from consensus.log import clear_view, drop_unnamed_batches, remember_accepted
-from consensus.messages import Commit, Envelope, NewView, Prepare, Proposal, ViewChange
-from consensus.state import Instance, ReplicaState
+from consensus.messages import Certificate, Commit, Envelope, NewView, Prepare, Proposal, ViewChange
+from consensus.state import Instance, ReplicaState, Silence
 from consensus.watermarks import find_latest_certificate, take_certificate
 from primitives.ids import Digest, Height, MonotonicMs, Sequence, View
 
 
 def restore(state: ReplicaState, records: Iterable[JournalRecord]) -> None:
     """Bring a new state to where its journal says it was; records of finished sequences are passed over."""
+    begin_epoch(state)
     for record in records:
         _restore_record(state, record)
     if state.active and state.view > 0 and state.new_view is None:
@@ -55,7 +58,9 @@ def _restore_record(state: ReplicaState, record: JournalRecord) -> None:
             if _is_open(state, proposal) and proposal.view == state.view:
                 _get_instance(state, proposal.sequence).proposal = proposal
         case KnownCertificate(certificate=certificate):
-            take_certificate(state, certificate)
+            _restore_certificate(state, certificate)
+        case Silenced(is_over=is_over):
+            state.silence = _restore_silence(state, is_over=is_over)
         case _:
             assert_never(record)
 
@@ -65,6 +70,8 @@ def collect_records(state: ReplicaState) -> list[JournalRecord]:
     records: list[JournalRecord] = []
     if state.latest_certificate is not None:
         records.append(KnownCertificate(state.latest_certificate))
+    if state.silence is not None and state.silence.is_past_unknown:
+        records.append(Silenced(is_over=False))
     records.append(ViewEntered(state.epoch, state.view, state.active))
     if state.new_view is not None:
         records.append(AcceptedNewView(state.new_view))
@@ -97,6 +104,24 @@ def _collect_instance(state: ReplicaState, instance: Instance) -> list[JournalRe
         if state.own in votes:
             records.append(OwnMessage(votes[state.own]))
     return records
+
+
+def _restore_certificate(state: ReplicaState, certificate: Certificate) -> None:
+    """Take what the store may have lost: the certificate with which the next epoch began, or a later one."""
+    if state.following is not None and certificate.header == state.executed:
+        state.stable = certificate
+        begin_epoch(state)
+    else:
+        take_certificate(state, certificate)
+
+
+def _restore_silence(state: ReplicaState, *, is_over: bool) -> Silence | None:
+    """Return how silent the replica is after a record: one whose past is unknown stays so over restarts."""
+    silence = state.silence
+    if is_over and silence is None:
+        return None
+    nonce = b"" if silence is None else silence.nonce
+    return None if is_over and not nonce else Silence(nonce, is_past_unknown=not is_over)
 
 
 def _restore_view(state: ReplicaState, view: View, *, active: bool) -> None:

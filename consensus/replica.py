@@ -6,11 +6,21 @@ Handlers never call each other; their order is decided here and nowhere else.
 from collections.abc import Iterable
 from typing import assert_never
 
-from consensus import catch_up, checkpoints, new_view, ordering, timers, view_change
+from consensus import (
+    catch_up,
+    checkpoints,
+    epochs,
+    new_view,
+    ordering,
+    silence,
+    timers,
+    view_change,
+)
 from consensus.effects import Broadcast, Effect, JournalRecord, Send, TimerName
 from consensus.events import (
     BatchFetched,
     BlocksFetched,
+    BlocksPruned,
     Event,
     Executed,
     Now,
@@ -20,20 +30,23 @@ from consensus.events import (
     TimerFired,
 )
 from consensus.log import may_answer, take_future
+from consensus.membership import Membership
 from consensus.messages import (
     Certificate,
     Checkpoint,
     Commit,
     Complaint,
     Envelope,
+    Inquiry,
     NewView,
     Prepare,
     PrePrepare,
     Status,
+    Testimony,
     ViewChange,
 )
 from consensus.recovery import collect_records, restore
-from consensus.state import ReplicaState, Settings, sign
+from consensus.state import ReplicaState, Settings, Silence, sign
 from consensus.watermarks import stabilise_proven
 from consensus.window import is_wanted
 from primitives.batch import Batch
@@ -53,9 +66,19 @@ class Replica:
         executed: BlockHeader,
         stable: Certificate | None,
         records: Iterable[JournalRecord] = (),
+        *,
+        following: Membership | None = None,
+        nonce: bytes | None = None,
     ) -> None:
-        """Resume from the last executed header, the latest certificate at or below it, and the journal."""
-        self._state = ReplicaState(settings, executed, Sequence(executed.sequence), stable)
+        """Resume from the last executed header, the latest certificate at or below it, and the journal.
+
+        ``following`` is the next membership when that header ends its epoch. With a ``nonce``, never used before, the
+        replica first asks the others what its key has signed; without one the journal is taken for all of it.
+        """
+        self._state = ReplicaState(
+            settings, settings.membership, executed, Sequence(executed.sequence), stable, following=following
+        )
+        self._state.silence = None if nonce is None else Silence(nonce)
         restore(self._state, records)
 
     def step(self, event: Event) -> list[Effect]:
@@ -66,10 +89,14 @@ class Replica:
         if state.parent_seen_ms is None:
             state.parent_seen_ms = event.now.monotonic_ms
         before = (state.view, state.active)
+        was_silent = state.silence is not None
         effects = self._dispatch(event)
         effects += [] if state.halted else stabilise_proven(state)
         if state.halted:
             return effects
+        effects += epochs.begin_epoch(state) + silence.ask_again(state)
+        if was_silent and state.silence is None:
+            effects += self._resend(event.now)
         return effects + self._advance(event.now, before)
 
     def is_wanted(self, envelope: Envelope) -> bool:
@@ -106,6 +133,8 @@ class Replica:
                 return ordering.on_batch_fetched(state, event)
             case BlocksFetched():
                 return catch_up.on_blocks_fetched(state, event)
+            case BlocksPruned():
+                return catch_up.on_blocks_pruned(state)
             case _:
                 assert_never(event)
 
@@ -114,6 +143,7 @@ class Replica:
         message = event.envelope.message
         if not is_wanted(state, event.envelope):
             return []
+        silence.remember(state, event.envelope)
         match message:
             case PrePrepare():
                 return ordering.on_pre_prepare(state, event, message)
@@ -132,12 +162,18 @@ class Replica:
             case Status():
                 catch_up.on_status(state, event, message)
                 return self._answer_status(event, message) + (catch_up.check_behind(state))
+            case Inquiry():
+                return silence.on_inquiry(state, event, message)
+            case Testimony():
+                return silence.on_testimony(state, event, message)
             case _:
                 assert_never(message)
 
     def _on_executed(self, event: Executed) -> list[Effect]:
         state = self._state
         checkpoints.take_over(state, event)
+        if event.following is not None:
+            epochs.end_epoch(state, event.following)
         if state.active:
             state.attempt = 0
         effects = timers.stop(state, TimerName.PROGRESS)
@@ -168,9 +204,11 @@ class Replica:
     def _resend(self, now: Now) -> list[Effect]:
         """Say again what others may have missed, so that one lost message never stalls the chain."""
         state = self._state
-        status = Status(state.epoch, state.view, state.executed.height, state.executed_sequence)
         effects = timers.start(state, TimerName.RESEND, state.settings.resend_ms)
-        effects += [Broadcast(sign(state, status))]
+        if state.is_member:
+            status = Status(state.epoch, state.view, state.executed.height, state.executed_sequence)
+            effects += [Broadcast(sign(state, status))]
+        effects += silence.ask(state)
         effects += view_change.resend(state)
         effects += view_change.join_lonely(state, now)
         effects += checkpoints.resend(state)
@@ -219,9 +257,13 @@ class Replica:
 
 
 def describe_phase(state: ReplicaState) -> str:
-    """Return one word for where a replica is: halted, catching_up, view_change or normal."""
+    """Return one word for where a replica is: halted, observing, catching_up, silent, view_change or normal."""
     if state.halted:
         return "halted"
+    if not state.is_member:
+        return "observing"
     if state.fetched or catch_up.find_target(state) > state.executed.height + state.settings.depth + 1:
         return "catching_up"
+    if state.silence is not None:
+        return "silent"
     return "normal" if state.active else "view_change"

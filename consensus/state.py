@@ -14,6 +14,7 @@ from consensus.messages import (
     PreparedCertificate,
     Proposal,
     Status,
+    Testimony,
 )
 from primitives.batch import NULL_DIGEST, Batch
 from primitives.header import Block, BlockHeader
@@ -23,7 +24,10 @@ from primitives.signing import SecretKey
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the replica is given once; the times bound waiting (milliseconds) and never safety."""
+    """What the replica is given once; the times bound waiting (milliseconds) and never safety.
+
+    ``membership`` is that of the epoch in which the last executed block was agreed on.
+    """
 
     membership: Membership
     key: SecretKey
@@ -62,19 +66,40 @@ class Instance:
 
 
 @dataclass(slots=True)
+class Silence:
+    """A replica that does not know everything its key may have signed, and so says nothing that binds it.
+
+    ``nonce`` tells the answers to its inquiry from older ones. ``is_past_unknown``: the journal is not all that was
+    signed, so more replicas must testify. ``until`` is the sequence that a certificate must pass before it asks a last
+    time; None while it asks.
+    """
+
+    nonce: bytes
+    is_past_unknown: bool = False
+    until: Sequence | None = None
+    is_last: bool = False
+    testimonies: dict[ReplicaId, Testimony] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class ReplicaState:
     """The agreement state of one replica.
 
     ``executed`` is the header of the last executed block; ``executed_sequence`` may lie above its sequence by null
     batches. ``stable`` is the latest certificate this replica has executed up to; None means genesis. ``proven`` is
     a later one that a new-view quoted: its blocks are still missing here, and nothing at or below it may be voted on.
+    ``following`` is the next epoch's membership once the last block of this one is executed; until that block has its
+    certificate, everything above it is void.
     """
 
     settings: Settings
+    membership: Membership
     executed: BlockHeader
     executed_sequence: Sequence
     stable: Certificate | None
     proven: Certificate | None = None
+    following: Membership | None = None
+    silence: Silence | None = None
     parent_seen_ms: MonotonicMs | None = None
     """When the last block was executed here or the replica started, for the time that a fresh batch may carry."""
 
@@ -98,6 +123,8 @@ class ReplicaState:
 
     checkpoints: dict[Height, dict[ReplicaId, Envelope]] = field(default_factory=dict)
     signed_headers: dict[Height, Digest] = field(default_factory=dict)
+    newest: dict[tuple[ReplicaId, str], Envelope] = field(default_factory=dict)
+    """What a replica last said of each kind that binds it, to remind it when it has lost its memory."""
     statuses: dict[ReplicaId, Status] = field(default_factory=dict)
     fetched: deque[Block] = field(default_factory=deque)
     fetched_certificate: Certificate | None = None
@@ -120,17 +147,27 @@ class ReplicaState:
     @property
     def epoch(self) -> int:
         """Return the epoch this replica votes in."""
-        return self.settings.membership.epoch
+        return self.membership.epoch
 
     @property
     def primary(self) -> ReplicaId:
         """Return the leader of the current view."""
-        return self.settings.membership.get_primary(self.view)
+        return self.membership.get_primary(self.view)
 
     @property
     def is_primary(self) -> bool:
         """Tell whether this replica leads the current view."""
         return self.primary == self.own
+
+    @property
+    def is_member(self) -> bool:
+        """Tell whether this replica has a vote in the epoch; without one it follows."""
+        return self.own in self.membership.replica_set
+
+    @property
+    def may_vote(self) -> bool:
+        """Tell whether this replica may say what binds it: it has a vote, and knows all that it signed."""
+        return self.silence is None and self.is_member
 
     @property
     def stable_sequence(self) -> Sequence:
@@ -141,6 +178,12 @@ class ReplicaState:
     def latest_certificate(self) -> Certificate | None:
         """Return the highest certificate known, executed here or not."""
         return self.stable if self.proven is None else self.proven
+
+    @property
+    def quotable_certificate(self) -> Certificate | None:
+        """Return the highest certificate of this epoch; None stands for the epoch's beginning."""
+        latest = self.latest_certificate
+        return latest if latest is not None and latest.header.epoch == self.epoch else None
 
     @property
     def low_watermark(self) -> Sequence:

@@ -13,10 +13,13 @@ from consensus.effects import (
     Deliver,
     Diverged,
     Effect,
+    EpochStarted,
     Equivocation,
     FetchBatch,
     FetchBlocks,
+    FetchSnapshot,
     JournalRecord,
+    KeyInUse,
     KnownCertificate,
     Notice,
     OwnMessage,
@@ -27,16 +30,20 @@ from consensus.effects import (
     Report,
     Send,
     SignedHeader,
+    Silenced,
     StartTimer,
     StopTimer,
     ViewChangeStarted,
     ViewEntered,
     ViewStarted,
+    VoiceFound,
+    VoiceLost,
     WantBatch,
 )
 from consensus.events import (
     BatchFetched,
     BlocksFetched,
+    BlocksPruned,
     Event,
     Executed,
     Overdue,
@@ -49,11 +56,13 @@ from consensus.messages import (
     Checkpoint,
     Commit,
     Complaint,
+    Inquiry,
     Message,
     NewView,
     Prepare,
     PrePrepare,
     Status,
+    Testimony,
     ViewChange,
 )
 from primitives.ids import ReplicaId
@@ -81,6 +90,8 @@ def describe_event(membership: Membership, event: Event) -> str:
             return f"batch_fetched digest={shorten(digest)}"
         case BlocksFetched(blocks=blocks, certificate=certificate):
             return f"blocks_fetched count={len(blocks)} certified={certificate.header.height}"
+        case BlocksPruned():
+            return "blocks_pruned"
         case _:
             assert_never(event)
 
@@ -107,6 +118,8 @@ def describe_effect(membership: Membership, effect: Effect) -> str:
             return f"fetch_batch digest={shorten(digest)}"
         case FetchBlocks(first=first, peers=peers):
             return f"fetch_blocks first={first} peers={_join(membership, peers)}"
+        case FetchSnapshot(peers=peers):
+            return f"fetch_snapshot peers={_join(membership, peers)}"
         case Report(notice=notice):
             return describe_notice(membership, notice)
         case _:
@@ -129,6 +142,15 @@ def describe_notice(membership: Membership, notice: Notice) -> str:
             return f"view_started view={view} primary={membership.get_name(membership.get_primary(view))}"
         case ViewChangeStarted(view=view, reason=reason):
             return f"view_change_started view={view} reason={reason}"
+        case EpochStarted(membership=following):
+            count = len(following.validators)
+            return f"epoch_started epoch={following.epoch} after={following.start_height} validators={count}"
+        case VoiceLost(until=until):
+            return f"voice_lost until={until}"
+        case VoiceFound():
+            return "voice_found"
+        case KeyInUse(envelope=envelope):
+            return f"key_in_use {describe_message(envelope.message)}"
         case Diverged(height=height, own=own, certified=certified):
             return f"diverged height={height} own={shorten(own)} certified={shorten(certified)}"
         case Refused(sender=sender, reason=reason):
@@ -157,6 +179,8 @@ def describe_record(record: JournalRecord) -> str:
             return f"own_proposal view={proposal.view} sequence={proposal.sequence}"
         case KnownCertificate(certificate=certificate):
             return f"known_certificate height={certificate.header.height}"
+        case Silenced(is_over=is_over):
+            return f"silenced over={'yes' if is_over else 'no'}"
         case _:
             assert_never(record)
 
@@ -182,6 +206,11 @@ def describe_message(message: Message) -> str:
             return f"complaint view={view}"
         case Status(view=view, height=height, sequence=sequence):
             return f"status view={view} height={height} sequence={sequence}"
+        case Inquiry(nonce=nonce):
+            return f"inquiry nonce={shorten(nonce)}"
+        case Testimony(stable=stable, newest=newest):
+            height = 0 if stable is None else stable.header.height
+            return f"testimony stable={height} newest={len(newest)}"
         case _:
             assert_never(message)
 

@@ -26,7 +26,7 @@ from primitives.ids import Epoch, ReplicaId, View
 
 def complain(state: ReplicaState, now: Now) -> list[Effect]:
     """Tell everybody that the primary owes something, and count the own complaint."""
-    if not state.active:
+    if not state.active or not state.may_vote:
         return []
     state.complaints[state.own] = (state.view, now.monotonic_ms)
     return [Broadcast(sign(state, Complaint(state.epoch, state.view))), *check_complaints(state, now)]
@@ -78,7 +78,7 @@ def check_complaints(state: ReplicaState, now: Now) -> list[Effect]:
         for replica, envelope in state.view_changes.items()
         if _get_view(envelope.message) > state.view
     }
-    if len(waiting | left) < state.settings.membership.weak_quorum:
+    if len(waiting | left) < state.membership.weak_quorum:
         return []
     return begin_view_change(state, now, View(state.view + 1), "f + 1 replicas wait for the primary")
 
@@ -104,12 +104,14 @@ def begin_view_change(state: ReplicaState, now: Now, view: View, reason: str) ->
 
 def say_view_change(state: ReplicaState) -> list[Effect]:
     """Sign the view change for the view this replica waits for: its latest certificate, what it prepared above."""
+    if not state.may_vote:
+        return []
     prepared = tuple(
         instance.prepared
         for sequence, instance in sorted(state.instances.items())
         if instance.prepared is not None and is_in_window(state, sequence)
     )
-    envelope = sign(state, ViewChange(state.epoch, state.view, state.latest_certificate, prepared))
+    envelope = sign(state, ViewChange(state.epoch, state.view, state.quotable_certificate, prepared))
     state.own_view_change = envelope
     state.view_changes[state.own] = envelope
     return [Persist(OwnMessage(envelope)), Broadcast(envelope)]
@@ -120,7 +122,7 @@ def watch_new_view(state: ReplicaState) -> list[Effect]:
     if state.active:
         return []
     waiting = [e for e in state.view_changes.values() if _get_view(e.message) >= state.view]
-    if len(waiting) < state.settings.membership.quorum:
+    if len(waiting) < state.membership.quorum:
         return []
     return timers.start_if_stopped(state, TimerName.VIEW_CHANGE, timers.compute_timeout_ms(state))
 
@@ -136,7 +138,7 @@ def on_view_change_timer(state: ReplicaState, now: Now) -> list[Effect]:
 def find_joined_view(state: ReplicaState) -> View:
     """Return the highest view that f + 1 replicas have left for: at least one correct replica is there."""
     views = sorted((_get_view(e.message) for e in state.view_changes.values()), reverse=True)
-    weak = state.settings.membership.weak_quorum
+    weak = state.membership.weak_quorum
     return View(views[weak - 1]) if len(views) >= weak else View(0)
 
 

@@ -68,7 +68,7 @@ def halt(state: ReplicaState, height: Height, own: Digest, certified: Digest) ->
 
 def find_certificate(state: ReplicaState, votes: dict[ReplicaId, Envelope]) -> Certificate | None:
     """Return the certificate that a quorum of these checkpoints forms, or None."""
-    quorum = state.settings.membership.quorum
+    quorum = state.membership.quorum
     if len(votes) < quorum:
         return None
     groups: dict[Digest, dict[ReplicaId, Envelope]] = {}

@@ -7,10 +7,12 @@ from consensus.messages import (
     Commit,
     Complaint,
     Envelope,
+    Inquiry,
     NewView,
     Prepare,
     PrePrepare,
     Status,
+    Testimony,
     ViewChange,
 )
 from primitives.ids import ReplicaId, Sequence, View
@@ -27,9 +29,10 @@ CHECKPOINT_AHEAD = 2 * WINDOW
 
 
 def is_in_window(state: "ReplicaState", sequence: int) -> bool:
-    """Tell whether a sequence lies above the low watermark and not above the high one."""
+    """Tell whether a sequence lies above the low watermark and not above the high one, nor above its epoch's end."""
     low = state.low_watermark
-    return low < sequence <= low + WINDOW
+    is_void = state.following is not None and sequence > state.executed.sequence
+    return low < sequence <= low + WINDOW and not is_void
 
 
 def is_executed(state: "ReplicaState", sequence: int) -> bool:
@@ -42,16 +45,18 @@ def is_wanted(state: "ReplicaState", envelope: Envelope) -> bool:
 
     In this order: the sender is a member and not this replica; the epoch is the current one; then by kind.
     Repetitions of what is already counted are not wanted, except checkpoints and view changes, whose repetition
-    says that their sender misses something.
+    says that their sender misses something. Three kinds matter across epochs: the last checkpoint of the epoch before,
+    whose sender misses its certificate; a later epoch's status, which says that this replica does; and inquiries.
     """
     message = envelope.message
     sender = ReplicaId(envelope.sender)
-    if sender not in state.settings.membership.replica_set or sender == state.own:
+    if sender not in state.membership.replica_set or sender == state.own:
         return False
     match message:
         case Checkpoint(header=header):
-            reach = state.executed.height + CHECKPOINT_AHEAD
-            return header.epoch == state.epoch and state.stable_height <= header.height <= reach
+            if header.epoch != state.epoch:
+                return state.stable is not None and header == state.stable.header
+            return state.stable_height <= header.height <= state.executed.height + CHECKPOINT_AHEAD
         case PrePrepare(proposal=proposal):
             return proposal.epoch == state.epoch and _is_proposal_wanted(state, sender, message)
         case Prepare() | Commit():
@@ -60,17 +65,23 @@ def is_wanted(state: "ReplicaState", envelope: Envelope) -> bool:
             return message.epoch == state.epoch and _is_view_change_wanted(state, sender, message)
         case NewView():
             later = message.view > state.view or (message.view == state.view and not state.active)
-            leads = sender == state.settings.membership.get_primary(View(message.view))
+            leads = sender == state.membership.get_primary(View(message.view))
             return message.epoch == state.epoch and later and leads
         case Complaint():
             return message.epoch == state.epoch and message.view == state.view and state.active
         case Status():
-            return message.epoch == state.epoch
+            return message.epoch >= state.epoch
+        case Inquiry():
+            return True
+        case Testimony():
+            silence = state.silence
+            is_asked = silence is not None and silence.until is None and message.nonce == silence.nonce
+            return is_asked and message.epoch == state.epoch and message.asker == state.own
 
 
 def _is_proposal_wanted(state: "ReplicaState", sender: ReplicaId, message: PrePrepare) -> bool:
     proposal = message.proposal
-    if sender != state.settings.membership.get_primary(View(proposal.view)):
+    if sender != state.membership.get_primary(View(proposal.view)):
         return False
     if proposal.view < state.view or not is_in_window(state, proposal.sequence):
         return False

@@ -10,13 +10,16 @@ from consensus.effects import (
     Deliver,
     Diverged,
     Effect,
+    EpochStarted,
     Equivocation,
-    FetchBatch,
-    FetchBlocks,
+    Fetch,
+    KeyInUse,
     Notice,
     Refused,
     ViewChangeStarted,
     ViewStarted,
+    VoiceFound,
+    VoiceLost,
 )
 from consensus.events import Event
 from consensus.membership import Membership
@@ -127,10 +130,21 @@ class Bookkeeping:
                 if self._network is not None:
                     self._network.penalize(sender, FORGED_POINTS, reason)
                 log.warning("message_refused", validator=self._name(sender), reason=reason)
+            case EpochStarted(membership=membership):
+                self._membership = membership
+                self._metrics.set_gauge("epoch", membership.epoch)
+                names = [validator.name for validator in membership.validators]
+                log.info("epoch_started", epoch=membership.epoch, validators=names)
+            case VoiceLost(until=until):
+                log.warning("voice_lost", until=until)
+            case VoiceFound():
+                log.info("voice_found")
+            case KeyInUse():
+                log.error("key_in_use")
             case Diverged(height=height, own=own, certified=certified):
                 log.error("diverged", height=height, own=own, certified=certified)
 
-    def on_fetch(self, fetch: FetchBatch | FetchBlocks) -> None:
+    def on_fetch(self, fetch: Fetch) -> None:
         """Let the inbox get what the replica misses."""
         if self._inbox is not None:
             self._inbox.on_fetch(fetch)

@@ -21,5 +21,11 @@ class DivergedError(NodeError):
     exit_code = 4
 
 
+class KeyInUseError(NodeError):
+    """Somebody else signs with this validator's key: two nodes with one key could contradict each other."""
+
+    exit_code = 4
+
+
 class DiskError(NodeError):
     """The disk failed or is full: nothing was acknowledged that is not durable."""

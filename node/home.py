@@ -12,6 +12,7 @@ from consensus.replica import Replica
 from consensus.state import Settings
 from node.config import NodeConfig
 from node.errors import DiskError, HomeError
+from node.memberships import read_memberships
 from node.storage.chain import ChainStore
 from node.storage.integrity import compare_with_journal, open_tree
 from node.storage.journal import Journal, JournalCorrupt, JournalError, JournalFailed, open_journal
@@ -159,11 +160,14 @@ def fill_storage(journal: Journal, store: Store, constitution: Constitution) -> 
     return Storage(chain, journal, records, tree, compare_with_journal(chain, records))
 
 
-def build_replica(constitution: Constitution, storage: Storage, key: SecretKey) -> Replica:
-    """Return the replica as its store and journal left it."""
+def build_replica(
+    constitution: Constitution, storage: Storage, key: SecretKey, nonce: bytes | None
+) -> Replica:
+    """Return the replica as its store and journal left it; with a fresh ``nonce`` it asks what it has signed."""
     parameters = constitution.genesis.consensus
+    membership, following = read_memberships(storage.chain, constitution.genesis)
     settings = Settings(
-        membership=constitution.membership,
+        membership=membership,
         key=key,
         genesis_hash=constitution.genesis_hash,
         depth=parameters.depth,
@@ -173,7 +177,14 @@ def build_replica(constitution: Constitution, storage: Storage, key: SecretKey) 
         drift_ms=parameters.drift_ms,
     )
     chain = storage.chain
-    return Replica(settings, chain.get_latest_header(), chain.get_latest_certificate(), storage.records)
+    return Replica(
+        settings,
+        chain.get_latest_header(),
+        chain.get_latest_certificate(),
+        storage.records,
+        following=following,
+        nonce=nonce,
+    )
 
 
 def _check_journal_kept(data: Path) -> None:

@@ -16,8 +16,11 @@ from consensus.effects import (
     Deliver,
     Diverged,
     Effect,
+    Fetch,
     FetchBatch,
     FetchBlocks,
+    FetchSnapshot,
+    KeyInUse,
     Notice,
     Persist,
     Report,
@@ -32,8 +35,9 @@ from consensus.replica import START_GENERATION, Replica
 from node.applier import Applier
 from node.batching import Batcher
 from node.clock import Clock
-from node.errors import DivergedError
+from node.errors import DivergedError, KeyInUseError
 from node.links import Links
+from node.memberships import find_following
 from node.storage.journal import Journal
 from p2p.frames import Channel
 from vm.executor import BlockResult
@@ -61,7 +65,7 @@ class Listener(Protocol):
     def on_notice(self, notice: Notice) -> None:
         """The replica reports something."""
 
-    def on_fetch(self, fetch: FetchBatch | FetchBlocks) -> None:
+    def on_fetch(self, fetch: Fetch) -> None:
         """The replica misses something that peers have."""
 
 
@@ -144,6 +148,7 @@ class Host:
 
         Raises:
             DivergedError: a quorum certified another block than this node computed.
+            KeyInUseError: somebody else signs with this validator's key.
             JournalFailed: a vote could not be made durable; nothing of it has left.
 
         """
@@ -223,12 +228,14 @@ class Host:
                 handle = self._timers.pop(name, None)
                 if handle is not None:
                     handle.cancel()
-            case FetchBatch() | FetchBlocks():
+            case FetchBatch() | FetchBlocks() | FetchSnapshot():
                 self._listener.on_fetch(effect)
             case Report(notice=notice):
                 self._listener.on_notice(notice)
                 if isinstance(notice, Diverged):
                     raise DivergedError(_explain(notice))
+                if isinstance(notice, KeyInUse):
+                    raise KeyInUseError(_KEY_IN_USE)
             case _:
                 assert_never(effect)
 
@@ -250,8 +257,14 @@ class Host:
         now = self.now()
         self._batcher.record_block(now, deliver.batch.header, result.next_due_ms)
         self._listener.on_block(deliver, result)
-        self.put(Executed(now, deliver.sequence, result.header))
+        self.put(Executed(now, deliver.sequence, result.header, find_following(result)))
         self.offer_batch()
+
+
+_KEY_IN_USE = (
+    "another node signs with this validator's key at the same time: a copy of its home runs somewhere. Stop one of the"
+    " two for good; if you know of none, the key is stolen: let the other validators replace it"
+)
 
 
 def _explain(notice: Diverged) -> str:

@@ -5,11 +5,12 @@ Only what passed all of it becomes an event (duty 1 of the host).
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from typing import assert_never
 
 import structlog
 
 from consensus.codec import decode_envelope
-from consensus.effects import FetchBatch, FetchBlocks
+from consensus.effects import Fetch, FetchBatch, FetchBlocks, FetchSnapshot
 from consensus.events import BatchFetched, BlocksFetched, Received
 from consensus.membership import Membership
 from consensus.messages import Envelope, PrePrepare
@@ -59,7 +60,6 @@ class Inbox:
         self,
         host: Host,
         network: Network,
-        membership: Membership,
         genesis_hash: Digest,
         verifier: Verifier,
         mempool: Mempool,
@@ -68,7 +68,6 @@ class Inbox:
     ) -> None:
         self._host = host
         self._network = network
-        self._membership = membership
         self._genesis_hash = genesis_hash
         self._verifier = verifier
         self._mempool = mempool
@@ -76,6 +75,11 @@ class Inbox:
         self._heard = heard
         self._tasks: asyncio.TaskGroup | None = None
         self._running: set[bytes] = set()
+
+    @property
+    def _membership(self) -> Membership:
+        """Return the current validators: they change with the chain."""
+        return self._host.replica.view.membership
 
     async def run(self) -> None:
         """Keep the tasks that wait for transactions and answers, until cancelled."""
@@ -102,12 +106,17 @@ class Inbox:
             return
         future.add_done_callback(lambda done: self._on_verified(peer, envelope, done))
 
-    def on_fetch(self, fetch: FetchBatch | FetchBlocks) -> None:
+    def on_fetch(self, fetch: Fetch) -> None:
         """Get what the replica misses; the same question is asked once at a time."""
-        if isinstance(fetch, FetchBatch):
-            self._spawn(b"batch" + fetch.digest, lambda: self._fetch_batch(fetch))
-        else:
-            self._spawn(b"blocks", lambda: self._fetch_blocks(fetch))
+        match fetch:
+            case FetchBatch():
+                self._spawn(b"batch" + fetch.digest, lambda: self._fetch_batch(fetch))
+            case FetchBlocks():
+                self._spawn(b"blocks", lambda: self._fetch_blocks(fetch))
+            case FetchSnapshot():
+                log.warning("snapshot_needed", height=self._host.replica.view.executed.height)
+            case _:
+                assert_never(fetch)
 
     def _on_verified(self, peer: bytes, envelope: Envelope, done: "asyncio.Future[list[str | None]]") -> None:
         if done.cancelled():

@@ -4,6 +4,7 @@ Nothing is decided here. Recovery is this order and nothing else: the store's la
 """
 
 import asyncio
+import secrets
 import ssl
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import structlog
 
+from consensus.codec import NONCE_BYTES
 from node.answers import Answers
 from node.api.admin import AdminServices, open_admin
 from node.api.app import open_api
@@ -107,7 +109,7 @@ async def _open_node(
     mempool = _build_mempool(config.mempool)
     ledger = LedgerContext(genesis, constitution.genesis_hash)
     metrics, queries = Metrics(), Queries(genesis, chain, mempool)
-    replica = build_replica(constitution, storage, signing_key)
+    replica = build_replica(constitution, storage, signing_key, secrets.token_bytes(NONCE_BYTES))
     batcher = Batcher(ReplicaId(own.public_key), mempool, genesis.consensus.heartbeat_ms)
     batcher.next_due_ms = compute_next_due_ms(ledger, Overlay(chain))
     async with AsyncExitStack() as stack:
@@ -117,8 +119,8 @@ async def _open_node(
         verifier = await stack.enter_async_context(open_verifier(constitution.genesis_hash))
         applier = Applier(ledger, chain, chain.get_latest_header(), storage.tree, execution)
         intake = Intake(ledger, chain, mempool, verifier, clock, lambda: applier.header)
-        heard, story = Heard(), Story(constitution.membership)
-        bookkeeping = Bookkeeping(chain, queries, intake, metrics, constitution.membership, clock, story)
+        heard, story = Heard(), Story(replica.view.membership)
+        bookkeeping = Bookkeeping(chain, queries, intake, metrics, replica.view.membership, clock, story)
         wires = Wires()
         network = await stack.enter_async_context(
             _open_network(config, constitution, own, signing_key, tls_key_pem, wires)
@@ -127,7 +129,6 @@ async def _open_node(
         inbox = Inbox(
             host,
             network,
-            constitution.membership,
             constitution.genesis_hash,
             verifier,
             mempool,

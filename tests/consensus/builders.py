@@ -110,7 +110,7 @@ def new_view(view: int, view_changes: dict[int, ViewChange]) -> Envelope:
     key = build_keys(REPLICAS)[view % REPLICAS]
     proposals = tuple(
         SignedProposal(each, key.sign(SignatureDomain.CONSENSUS, GENESIS, get_signed_bytes(each)))
-        for each in compute_proposals(0, View(view), signed)
+        for each in compute_proposals(build_membership(REPLICAS), View(view), signed)
     )
     return say(view % REPLICAS, NewView(0, view, signed, proposals))
 

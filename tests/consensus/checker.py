@@ -5,10 +5,12 @@ from consensus.messages import (
     Commit,
     Complaint,
     Envelope,
+    Inquiry,
     NewView,
     Prepare,
     PrePrepare,
     Status,
+    Testimony,
     ViewChange,
 )
 from primitives.header import Block, BlockHeader
@@ -35,7 +37,7 @@ def get_position(envelope: Envelope) -> tuple[tuple[str | int, ...], bytes] | No
             return ("view_change", message.epoch, message.view), envelope.signature
         case NewView():
             return ("new_view", message.epoch, message.view), envelope.signature
-        case Complaint() | Status():
+        case Complaint() | Status() | Inquiry() | Testimony():
             return None
 
 

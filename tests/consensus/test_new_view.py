@@ -91,7 +91,7 @@ def test_a_view_begins_above_the_highest_certificate_quoted() -> None:
     entries = WITH_PREPARED | {1: ViewChange(0, 1, certificate(chain[3]), ())}
     message = new_view(1, entries).message
     assert isinstance(message, NewView)
-    assert compute_proposals(0, View(1), message.view_changes) == ()
+    assert compute_proposals(build_membership(4), View(1), message.view_changes) == ()
 
 
 def test_a_proven_new_view_is_entered_and_its_proposals_are_prepared() -> None:

@@ -14,10 +14,12 @@ from consensus.messages import (
     Commit,
     Complaint,
     Envelope,
+    Inquiry,
     NewView,
     Prepare,
     PrePrepare,
     Status,
+    Testimony,
     ViewChange,
 )
 from node.storage import keys
@@ -63,7 +65,7 @@ def get_position(envelope: Envelope) -> tuple[Position, bytes] | None:
             return ("view_change", message.epoch, message.view), envelope.signature
         case NewView():
             return ("new_view", message.epoch, message.view), envelope.signature
-        case Complaint() | Status():
+        case Complaint() | Status() | Inquiry() | Testimony():
             return None
 
 
@@ -77,7 +79,7 @@ def get_evidence(envelope: Envelope) -> bytes:
             return header.compute_digest()
         case Prepare() | Commit() | ViewChange() | NewView():
             return envelope.signature
-        case Complaint() | Status():
+        case Complaint() | Status() | Inquiry() | Testimony():
             return b""
 
 

@@ -9,14 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, cast
 
+from consensus.codec import NONCE_BYTES
 from consensus.effects import (
     Broadcast,
     Certified,
     Deliver,
     Effect,
     Equivocation,
-    FetchBatch,
-    FetchBlocks,
+    Fetch,
+    FetchSnapshot,
     Notice,
     Send,
     TimerName,
@@ -189,7 +190,7 @@ class Process:
         self.mempool = Mempool(MEMPOOL)
         ledger = LedgerContext(constitution.genesis, constitution.genesis_hash)
         parameters = constitution.genesis.consensus
-        replica = build_replica(constitution, self.storage, machine.key)
+        replica = build_replica(constitution, self.storage, machine.key, self._draw_nonce())
         batcher = Batcher(ReplicaId(machine.key.public), self.mempool, parameters.heartbeat_ms)
         batcher.next_due_ms = compute_next_due_ms(ledger, Overlay(chain))
         applier = Applier(ledger, chain, chain.get_latest_header(), self.storage.tree, IDLE)
@@ -213,6 +214,11 @@ class Process:
         except BaseException:
             self._stack.close()
             raise
+
+    def _draw_nonce(self) -> bytes:
+        """Return the nonce of this life's inquiry: another one for each life of each machine."""
+        self.machine.lives += 1
+        return bytes([self.machine.index]) + self.machine.lives.to_bytes(NONCE_BYTES - 1, "big")
 
     def start(self) -> None:
         """Live: the first event, and the watch over the primary."""
@@ -366,8 +372,9 @@ class Process:
             self.storage.chain.put_evidence(encode((notice.first, notice.second)))
         self.world.note_notice(self.machine, notice)
 
-    def on_fetch(self, fetch: FetchBatch | FetchBlocks) -> None:
-        self.fetcher.fetch(fetch)
+    def on_fetch(self, fetch: Fetch) -> None:
+        if not isinstance(fetch, FetchSnapshot):
+            self.fetcher.fetch(fetch)
 
     def _plan_watch(self) -> None:
         self.world.timeline.call(int(self._watch.period_s * 1000), self._look)

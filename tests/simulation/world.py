@@ -52,6 +52,7 @@ class Machine:
     wall_offset_ms: int = 0
     monotonic_offset_ms: int = 0
     process: Process | None = None
+    lives: int = 0
     refused_start: str | None = None
     """Why the last start was refused."""
 
