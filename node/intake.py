@@ -31,6 +31,10 @@ INVALID_POINTS = 10
 """What a malformed or wrongly signed transaction costs the peer that passed it on: correct nodes check first."""
 
 
+BREATH_EVERY = 50
+"""Transactions of one body looked at between two breaths of the event loop: about a millisecond."""
+
+
 class SubmitStatus(StrEnum):
     """What became of a submitted transaction."""
 
@@ -84,6 +88,7 @@ class Intake:
         results: list[SubmitResult | None] = [None] * len(raws)
         fresh: list[tuple[int, SealedTransaction]] = []
         for index, raw in enumerate(raws):
+            await _breathe(index)
             decoded = self.decode(raw)
             if isinstance(decoded, SubmitResult):
                 results[index] = decoded
@@ -93,18 +98,12 @@ class Intake:
             valid = await self._verifier.verify_transactions([sealed for _, sealed in fresh], OWN_CLIENTS)
         except QueueFullError:
             valid = None
-        for position, (index, sealed) in enumerate(fresh):
-            if valid is None:
-                results[index] = SubmitResult(
-                    sealed.id, SubmitStatus.BUSY, detail="too many wait to be checked"
-                )
-            elif not valid[position]:
-                results[index] = _refuse(
-                    sealed.id, Rejection.SIGNATURE_INVALID, "the signature is not the key's"
-                )
-            else:
-                results[index] = self.admit(sealed, is_own=True)
-        self._tell()
+        try:
+            for position, (index, sealed) in enumerate(fresh):
+                await _breathe(position)
+                results[index] = self._judge(sealed, is_valid=None if valid is None else valid[position])
+        finally:
+            self._tell()
         return [result for result in results if result is not None]
 
     def on_gossip(self, peer: bytes, raw: bytes) -> None:
@@ -208,6 +207,14 @@ class Intake:
                 detail = "this account has too many waiting" if account else "too many transactions wait"
                 return SubmitResult(sealed.id, SubmitStatus.BUSY, detail=detail)
 
+    def _judge(self, sealed: SealedTransaction, *, is_valid: bool | None) -> SubmitResult:
+        """Admit what a client submitted, if its signature was found valid; None is one that there was no room for."""
+        if is_valid is None:
+            return SubmitResult(sealed.id, SubmitStatus.BUSY, detail="too many wait to be checked")
+        if not is_valid:
+            return _refuse(sealed.id, Rejection.SIGNATURE_INVALID, "the signature is not the key's")
+        return self.admit(sealed, is_own=True)
+
     def _tell(self) -> None:
         self.arrival.set()
         self._on_added()
@@ -219,3 +226,8 @@ class Intake:
 
 def _refuse(name: Digest, rejection: Rejection, detail: str) -> SubmitResult:
     return SubmitResult(name, SubmitStatus.REFUSED, rejection, detail)
+
+
+async def _breathe(index: int) -> None:
+    if index % BREATH_EVERY == BREATH_EVERY - 1:
+        await asyncio.sleep(0)

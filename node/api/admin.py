@@ -14,9 +14,9 @@ from aiohttp import web
 
 from node.api.app import open_server
 from node.api.errors import ApiProblem
+from node.api.gate import ConnectionGate
 from node.api.requests import JSON_TYPES, BodyReader
 from node.api.routes import build_json
-from node.api.server import ConnectionGate
 from node.clock import Clock, ClockError, SteppedClock
 from node.errors import HomeError, NodeError
 from node.status import ConsensusStatus, NodeStatus
@@ -83,8 +83,8 @@ class AdminRoutes:
     async def step_clock(self, request: web.Request) -> web.Response:
         """Move the stepped clock; sending the same step twice does no harm."""
         clock = self._services.clock
-        with self._bodies.reserve(request, BODY_BYTES_MAX) as size:
-            body = await self._bodies.read(request, size, JSON_TYPES)
+        with self._bodies.reserve(request, BODY_BYTES_MAX) as share:
+            body = await self._bodies.read(request, share, JSON_TYPES)
         if not isinstance(clock, SteppedClock):
             raise ApiProblem(
                 409, "CLOCK_NOT_STEPPED", 'this node runs on the computer\'s clock; clock.mode = "stepped"'

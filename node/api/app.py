@@ -9,9 +9,10 @@ import structlog
 from aiohttp import web
 
 from node.api.errors import ApiProblem, build_error, refuse_busy
+from node.api.gate import ConnectionGate
 from node.api.requests import BodyReader
 from node.api.routes import NodeRoutes, TransactionRoutes
-from node.api.server import SHUTDOWN_S, ApiServer, ConnectionGate, Counted, Handler, guard
+from node.api.server import SHUTDOWN_S, ApiServer, Counted, Handler, guard
 from node.api.services import Services
 from node.api.state_routes import StateRoutes
 from node.config import ApiConfig

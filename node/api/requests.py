@@ -2,7 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import msgspec
@@ -13,10 +14,17 @@ from primitives.ids import DIGEST_BYTES, Digest
 from primitives.limits import BATCH_TRANSACTIONS_MAX
 
 BODY_TIMEOUT_S = 15.0
-"""For a whole body: a megabyte at 1 Mbit/s takes 8 s. Who is slower, or stalls, sends less at once."""
+"""For a whole body: a megabyte at 1 Mbit/s takes 8 s. Who is slower sends less at once."""
+
+BODY_STALL_S = 5.0
+"""For its beginning; each BODY_BYTES_PER_S that come give a second more. Who stalls or dribbles is given up early."""
+
+BODY_BYTES_PER_S = 64 * 1024
+"""Half a Mbit/s: less is no link, or no honest client (as mod_reqtimeout of Apache, "MinRate")."""
 
 BODIES_BYTES_MAX = 16 * 1024 * 1024
-"""Bodies being read and worked on at the same time, all connections together: a quarter of an idle node's memory."""
+"""Bodies being read and worked on at the same time, all connections together: a quarter of an idle node's memory.
+What has come counts, not what was announced. One address takes half: whoever asks from elsewhere finds room."""
 
 WAIT_MS_MAX = 30_000
 """How long a request may wait for a certificate: below the time-outs of usual proxies."""
@@ -31,56 +39,91 @@ _NUMBER = re.compile(r"[0-9]{1,16}", re.ASCII)
 _BYTES_ARRAY = msgspec.msgpack.Decoder(list[bytes])
 
 
-class BodyReader:
-    """Reads bodies: at most so many bytes each, so many in all, in so much time."""
+class Share:
+    """What one request takes of the memory of all bodies: it grows as its body comes."""
 
-    def __init__(self, body_bytes_max: int, timeout_s: float = BODY_TIMEOUT_S) -> None:
-        self._body_bytes_max = body_bytes_max
-        self._timeout_s = timeout_s
-        self._bytes_free = max(BODIES_BYTES_MAX, body_bytes_max)
+    def __init__(self, bytes_max: int, grow: Callable[[int], bool]) -> None:
+        self.bytes_max = bytes_max
+        self.bytes_taken = 0
+        self._grow = grow
 
-    @contextmanager
-    def reserve(self, request: web.Request, bytes_max: int) -> Iterator[int]:
-        """Set aside the memory of a request's body until its work is done; give the size it may have.
+    def grow(self, size: int) -> None:
+        """Take more.
 
         Raises:
-            ApiProblem: too large, or too many bodies at the same time.
+            ApiProblem: larger than the request may be, or no room beside the bodies of others.
+
+        """
+        if self.bytes_taken + size > self.bytes_max:
+            raise _refuse_size(self.bytes_max)
+        if not self._grow(size):
+            raise refuse_busy("too many requests with a body at this moment")
+        self.bytes_taken += size
+
+
+class BodyReader:
+    """Reads bodies: at most so many bytes each, so many in all and per address, in so much time."""
+
+    def __init__(
+        self, body_bytes_max: int, timeout_s: float = BODY_TIMEOUT_S, stall_s: float = BODY_STALL_S
+    ) -> None:
+        self._body_bytes_max = body_bytes_max
+        self._timeout_s = timeout_s
+        self._stall_s = stall_s
+        self._bytes_max = max(BODIES_BYTES_MAX, 2 * body_bytes_max)
+        self._bytes_taken: Counter[str] = Counter()
+
+    @contextmanager
+    def reserve(self, request: web.Request, bytes_max: int) -> Iterator[Share]:
+        """Give a share of the memory of all bodies until the work on this one is done.
+
+        Raises:
+            ApiProblem: the request says that it is too large.
 
         """
         limit = min(bytes_max, self._body_bytes_max)
-        length = request.content_length
-        if length is not None and length > limit:
+        if request.content_length is not None and request.content_length > limit:
             raise _refuse_size(limit)
-        size = limit if length is None else length
-        if size > self._bytes_free:
-            raise refuse_busy("too many requests with a body at this moment")
-        self._bytes_free -= size
+        address = request.remote or ""
+        share = Share(limit, lambda size: self._take(address, size))
         try:
-            yield size
+            yield share
         finally:
-            self._bytes_free += size
+            self._bytes_taken[address] -= share.bytes_taken
+            if not self._bytes_taken[address]:
+                del self._bytes_taken[address]
 
-    async def read(self, request: web.Request, bytes_max: int, kinds: frozenset[str] = BINARY_TYPES) -> bytes:
-        """Return the body of a request whose memory is reserved.
+    async def read(self, request: web.Request, share: Share, kinds: frozenset[str] = BINARY_TYPES) -> bytes:
+        """Return the body of a request that has a share.
 
         Raises:
-            ApiProblem: not called bytes, compressed, larger than said, or too slow.
+            ApiProblem: not called bytes, compressed, larger than it may be, too slow, or no room for it.
 
         """
         check_content_type(request, kinds)
         body = bytearray()
+        began_s = asyncio.get_running_loop().time()
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout_at(began_s + min(self._stall_s, self._timeout_s)) as limit:
                 async for chunk in request.content.iter_any():
+                    share.grow(len(chunk))
                     body += chunk
-                    if len(body) > bytes_max:
-                        raise _refuse_size(bytes_max)
+                    earned_s = self._stall_s + len(body) / BODY_BYTES_PER_S
+                    limit.reschedule(began_s + min(earned_s, self._timeout_s))
         except TimeoutError:
-            problem = ApiProblem(408, "BODY_TOO_SLOW", f"the body did not come within {self._timeout_s:g} s")
-            raise problem from None
+            raise ApiProblem(408, "BODY_TOO_SLOW", "the body stalled, or came too slowly") from None
         except web.RequestPayloadError as error:
             raise ApiProblem(400, "BODY_BROKEN", f"the body cannot be read: {error}") from None
         return bytes(body)
+
+    def _take(self, address: str, size: int) -> bool:
+        """Count bytes of an address, if there is room in all and for it."""
+        if self._bytes_taken.total() + size > self._bytes_max:
+            return False
+        if self._bytes_taken[address] + size > self._bytes_max // 2:
+            return False
+        self._bytes_taken[address] += size
+        return True
 
 
 def check_content_type(request: web.Request, kinds: frozenset[str]) -> None:

@@ -1,11 +1,14 @@
 """The addresses of the API. A handler parses, asks one question of the node, and shapes the answer."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 from aiohttp import web
 
 from node.api.errors import JSON, ApiProblem, build_error, refuse_busy, refuse_unknown
+from node.api.offenders import Offenders
 from node.api.proofs import await_proofs, raise_no_proof
 from node.api.requests import (
     BodyReader,
@@ -25,11 +28,22 @@ from node.api.schemas import (
 from node.api.services import Services, SubmitOutcome
 from node.metrics import CONTENT_TYPE as METRICS_TYPE
 from primitives.limits import BATCH_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX
+from vm.receipt import Rejection
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 IDS_BYTES_MAX = BATCH_TRANSACTIONS_MAX * 34 + 8
 """A MessagePack array of ids: 32 bytes each and two of length."""
+
+
+BATCH_BODY_BYTES_MAX = BATCH_TRANSACTIONS_MAX * (TRANSACTION_BYTES_MAX + 3) + 8
+"""The same of whole transactions, three bytes of length each."""
+
+OFFENCES = frozenset({Rejection.MALFORMED, Rejection.SIGNATURE_INVALID})
+"""What no honest client sends, and what costs a check to find."""
+
+BODY_OFFENCE = 20
+"""A body that is no array cost its reading: a megabyte as much as so many signatures."""
 
 
 def build_json(value: object, status: int = 200) -> web.Response:
@@ -43,6 +57,7 @@ class TransactionRoutes:
     def __init__(self, services: Services, bodies: BodyReader) -> None:
         self._services = services
         self._bodies = bodies
+        self._offenders = Offenders()
 
     def get_routes(self) -> list[web.RouteDef]:
         """Return the addresses."""
@@ -56,9 +71,10 @@ class TransactionRoutes:
 
     async def submit(self, request: web.Request) -> web.Response:
         """Take one transaction."""
-        with self._bodies.reserve(request, TRANSACTION_BYTES_MAX) as size:
-            raw = await self._bodies.read(request, size)
-            outcome = (await self._services.submit([raw]))[0]
+        self._check_offender(request)
+        with self._bodies.reserve(request, TRANSACTION_BYTES_MAX) as share:
+            raw = await self._bodies.read(request, share)
+            outcome = (await self._submit(request, [raw]))[0]
         answer = _build_submit_answer(outcome)
         match outcome.status:
             case "accepted" | "known":
@@ -71,12 +87,39 @@ class TransactionRoutes:
 
     async def submit_batch(self, request: web.Request) -> web.Response:
         """Take many transactions; each has its own result, and only when none had room the whole is refused."""
-        with self._bodies.reserve(request, BATCH_TRANSACTIONS_MAX * (TRANSACTION_BYTES_MAX + 3) + 8) as size:
-            raws = decode_array(await self._bodies.read(request, size), "transactions")
-            outcomes = await self._services.submit(raws)
+        self._check_offender(request)
+        with self._bodies.reserve(request, BATCH_BODY_BYTES_MAX) as share:
+            body = await self._bodies.read(request, share)
+            try:
+                raws = decode_array(body, "transactions")
+            except ApiProblem:
+                self._note_offence(request, BODY_OFFENCE)
+                raise
+            outcomes = await self._submit(request, raws)
         if all(outcome.status == "busy" for outcome in outcomes):
             raise refuse_busy("no room for any of these transactions now")
         return build_json(BatchAnswer([_build_submit_answer(outcome) for outcome in outcomes]))
+
+    async def _submit(self, request: web.Request, raws: Sequence[bytes]) -> Sequence[SubmitOutcome]:
+        """Submit, and count what no honest client sends."""
+        outcomes = await self._services.submit(raws)
+        self._note_offence(request, sum(outcome.rejection in OFFENCES for outcome in outcomes))
+        return outcomes
+
+    def _check_offender(self, request: web.Request) -> None:
+        """Refuse the body of an address that got too much wrong.
+
+        Raises:
+            ApiProblem: 429.
+
+        """
+        wait_s = self._offenders.compute_wait_s(request.remote or "", asyncio.get_running_loop().time())
+        if wait_s > 0:
+            detail = "too many transactions from this address were malformed or wrongly signed"
+            raise ApiProblem(429, "TOO_MANY_INVALID", detail, retry_after_s=math.ceil(wait_s))
+
+    def _note_offence(self, request: web.Request, invalid: int) -> None:
+        self._offenders.note(request.remote or "", invalid, asyncio.get_running_loop().time())
 
     async def get_transaction(self, request: web.Request) -> web.Response:
         """Tell where a transaction stands."""
@@ -109,8 +152,8 @@ class TransactionRoutes:
     async def get_proofs(self, request: web.Request) -> web.Response:
         """Prove what became of many transactions."""
         wait_ms = get_wait_ms(request)
-        with self._bodies.reserve(request, IDS_BYTES_MAX) as size:
-            names = check_digests(decode_array(await self._bodies.read(request, size), "ids"))
+        with self._bodies.reserve(request, IDS_BYTES_MAX) as share:
+            names = check_digests(decode_array(await self._bodies.read(request, share), "ids"))
         return build_json(ProofsAnswer(await await_proofs(self._services.queries, names, wait_ms)))
 
 

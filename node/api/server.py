@@ -6,19 +6,35 @@ waits for a slow reader without end, and answers what is no HTTP in prose.
 
 import asyncio
 import socket
-from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, nullcontext
 
 import structlog
 from aiohttp import web
 
 from node.api.errors import ApiProblem, build_error, build_http_error
+from node.api.gate import ConnectionGate
+from node.api.turns import Turnstile
+
+FIRST_REQUEST_S = 8.0
+"""A connection whose first request's line and headers are not there after this is closed: clients connect to ask."""
 
 KEEP_ALIVE_S = 15.0
-"""An idle connection, or one whose request line and headers do not arrive, is closed after this."""
+"""One that rests after an answer, or does not end the headers of its next request, is closed after this."""
 
-WRITE_TIMEOUT_S = 30.0
-"""A client that does not read its answer for so long is cut off."""
+WRITE_STALL_S = 4.0
+"""In each such time WRITE_STEP_BYTES of an answer must leave: twice in a row without, and the client is cut off."""
+
+STALLS_MAX = 2
+
+WRITE_STEP_BYTES = 32 * 1024
+"""64 kbit/s: who reads more slowly asks for less at once."""
+
+UNREAD_S = 8.0
+"""For so long the kernel keeps what a client does not take in, and may be all of a small answer."""
+
+SEND_BUFFER_BYTES = 128 * 1024
+"""What the kernel keeps for a client that reads nothing; by itself it would grow to megabytes."""
 
 LINGERING_S = 2.0
 """How long the rest of a refused body is read and thrown away, so that the refusal arrives."""
@@ -41,36 +57,6 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 log = structlog.get_logger("gridbft.api")
 
 
-class ConnectionGate:
-    """Counts connections, in all and per address."""
-
-    def __init__(self, connections_max: int, per_address_max: int) -> None:
-        self._connections_max = connections_max
-        self._per_address_max = per_address_max
-        self._open: Counter[str] = Counter()
-        self._total = 0
-
-    @property
-    def connections(self) -> int:
-        """Return how many are open."""
-        return self._total
-
-    def enter(self, address: str) -> bool:
-        """Count one in, if there is room."""
-        if self._total >= self._connections_max or self._open[address] >= self._per_address_max:
-            return False
-        self._open[address] += 1
-        self._total += 1
-        return True
-
-    def leave(self, address: str) -> None:
-        """Count one out."""
-        self._total -= 1
-        self._open[address] -= 1
-        if not self._open[address]:
-            del self._open[address]
-
-
 class ApiServer(web.Server):
     """Makes one protocol per connection."""
 
@@ -88,7 +74,7 @@ class ApiServer(web.Server):
 class ApiConnection(web.RequestHandler):
     """One connection: refused at the bound, bounded in time, and never answered in prose."""
 
-    __slots__ = ("_address", "_gate")
+    __slots__ = ("_first_request", "_gate")
 
     def __init__(self, server: ApiServer) -> None:
         super().__init__(
@@ -103,28 +89,45 @@ class ApiConnection(web.RequestHandler):
             auto_decompress=False,
         )
         self._gate = server.gate
-        self._address: str | None = None
+        self._first_request: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection, or say that there is no room and close it."""
         peer = transport.get_extra_info("peername")
         address = str(peer[0]) if isinstance(peer, tuple) else "local"
-        if not self._gate.enter(address):
+        if not self._gate.enter(address, self):
             self._force_close = True
             if isinstance(transport, asyncio.WriteTransport):
                 transport.write(_FULL)
             transport.close()
             return
-        self._address = address
+        self._first_request = asyncio.get_running_loop().call_later(FIRST_REQUEST_S, self._end_silence)
         _limit_unread_answers(transport)
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Give the place free."""
-        if self._address is not None:
-            self._gate.leave(self._address)
-            self._address = None
+        self._gate.leave(self)
+        if self._first_request is not None:
+            self._first_request.cancel()
         super().connection_lost(exc)
+
+    def give_way(self) -> None:
+        """End at once: somebody else needs the place more."""
+        self.force_close()
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Keep the place while a request is answered."""
+        self._gate.begin(self)
+        try:
+            yield
+        finally:
+            self._gate.finish(self)
+
+    def _end_silence(self) -> None:
+        if not self._request_count:
+            self.force_close()
 
     def handle_error(
         self,
@@ -148,12 +151,19 @@ class ApiConnection(web.RequestHandler):
 def guard(
     handler: Handler, check: Callable[[web.BaseRequest], web.Response | None], count: Counted
 ) -> Handler:
-    """Return a handler that answers every failure in JSON, bounds the time of writing, and counts the answer.
+    """Return a handler that answers every failure in JSON, in turns, bounds the time of writing, and counts the answer.
 
     ``check`` refuses before the address is even looked at; such requests, and failures, are counted without them.
     """
+    turnstile = Turnstile()
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        connection = request.protocol
+        with connection.answering() if isinstance(connection, ApiConnection) else nullcontext():
+            return await answer_in_place(request)
+
+    async def answer_in_place(request: web.BaseRequest) -> web.StreamResponse:
+        await turnstile.enter(request.remote or "")
         refusal = check(request)
         response = await _handle(handler, request) if refusal is None else refusal
         response.headers["Server"] = "gridbft"
@@ -185,17 +195,48 @@ async def _write(request: web.BaseRequest, response: web.StreamResponse) -> None
     """Send an answer; whoever does not read it is cut off, so that it is not kept for ever."""
     transport = request.transport
     try:
-        async with asyncio.timeout(WRITE_TIMEOUT_S):
-            await response.prepare(request)
-            await response.write_eof()
+        async with asyncio.timeout(None) as limit:
+            watch = _WriteWatch(transport, limit)
+            try:
+                await response.prepare(request)
+                await response.write_eof()
+            finally:
+                watch.stop()
     except TimeoutError:
         if transport is not None:
             transport.abort()
         raise ConnectionResetError("the client does not read") from None
 
 
+class _WriteWatch:
+    """Looks every WRITE_STALL_S whether enough of an answer has left; runs ``limit`` out when twice it had not."""
+
+    def __init__(self, transport: asyncio.Transport | None, limit: asyncio.Timeout) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._transport = transport
+        self._limit = limit
+        self._waiting = 0
+        self._stalls = 0
+        self._handle = self._loop.call_later(WRITE_STALL_S, self._look)
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._handle.cancel()
+
+    def _look(self) -> None:
+        waiting = 0 if self._transport is None else self._transport.get_write_buffer_size()
+        has_moved = self._waiting - waiting >= WRITE_STEP_BYTES
+        self._stalls = 0 if has_moved else self._stalls + 1
+        self._waiting = waiting
+        if self._stalls >= STALLS_MAX:
+            self._limit.reschedule(self._loop.time())
+        else:
+            self._handle = self._loop.call_later(WRITE_STALL_S, self._look)
+
+
 def _limit_unread_answers(transport: asyncio.BaseTransport) -> None:
-    """Let the kernel cut off a client that reads nothing, also when the answer is in its buffers already."""
+    """Let the kernel keep little for a client that reads nothing, and cut it off after a while."""
     link = transport.get_extra_info("socket")
     if link is not None and link.family in {socket.AF_INET, socket.AF_INET6}:
-        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(WRITE_TIMEOUT_S * 1000))
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNREAD_S * 1000))

@@ -21,7 +21,7 @@ async def is_answering(rim: Rim) -> bool:
 
 
 def test_a_body_that_stalls_is_given_up_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests_module.BodyReader.__init__, "__defaults__", (0.1,))
+    monkeypatch.setattr(requests_module.BodyReader.__init__, "__defaults__", (5.0, 0.1))
 
     async def scenario() -> None:
         async with open_rim() as rim:
@@ -68,7 +68,7 @@ def test_a_connection_that_says_nothing_is_closed(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_client_that_does_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "WRITE_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(server_module, "WRITE_STALL_S", 0.15)
 
     async def scenario() -> None:
         community = Community()
@@ -137,24 +137,144 @@ def test_a_length_that_is_a_lie_is_refused_before_anything_is_kept() -> None:
     run(scenario())
 
 
-def test_bodies_in_progress_share_one_bound() -> None:
+BATCH_HEAD = (
+    b"POST /v1/transactions/batch HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/msgpack\r\n"
+)
+
+
+def test_a_body_that_dribbles_is_given_up_however_long_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes give time by BODY_BYTES_PER_S: a few of them give none."""
+    monkeypatch.setattr(requests_module.BodyReader.__init__, "__defaults__", (15.0, 0.2))
+
+    async def scenario() -> None:
+        async with open_rim() as rim:
+            reader, writer = await asyncio.open_connection("127.0.0.1", rim.port)
+            writer.write(HEAD + b"Content-Length: 4000\r\nConnection: close\r\n\r\n")
+            dribbling = asyncio.ensure_future(dribble(writer))
+            async with asyncio.timeout(10):
+                answer = await reader.read()
+            dribbling.cancel()
+            assert b"BODY_TOO_SLOW" in answer
+            writer.close()
+
+    async def dribble(writer: asyncio.StreamWriter) -> None:
+        while True:
+            writer.write(b"x")
+            await asyncio.sleep(0.01)
+
+    run(scenario())
+
+
+def test_a_body_that_comes_steadily_has_the_time_that_its_bytes_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests_module.BodyReader.__init__, "__defaults__", (15.0, 0.3))
+    monkeypatch.setattr(requests_module, "BODY_BYTES_PER_S", 1000)
+
+    async def scenario() -> None:
+        async with open_rim() as rim:
+            reader, writer = await asyncio.open_connection("127.0.0.1", rim.port)
+            writer.write(BATCH_HEAD + b"Content-Length: 4000\r\nConnection: close\r\n\r\n")
+            for _ in range(8):  # half a second each, if it had to last as long as it may
+                writer.write(bytes(500))
+                await asyncio.sleep(0.1)
+            assert b"BODY_MALFORMED" in await reader.read()
+            writer.close()
+
+    run(scenario())
+
+
+def test_bodies_that_are_announced_and_do_not_come_take_no_room() -> None:
     async def scenario() -> None:
         config = ApiConfig(port=0, body_bytes_max=8 * 1024 * 1024)
         async with open_rim(config=config) as rim:
-            head = b"POST /v1/transactions/batch HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/msgpack\r\n"
             links = []
-            for _ in range(4):  # each announces 4 MB, and sends nothing
+            for _ in range(8):  # each announces 4 MB, and sends nothing
                 reader, writer = await asyncio.open_connection("127.0.0.1", rim.port)
-                writer.write(head + b"Content-Length: 4000000\r\nExpect: 100-continue\r\n\r\n")
+                writer.write(BATCH_HEAD + b"Content-Length: 4000000\r\nExpect: 100-continue\r\n\r\n")
                 assert await reader.readline() == b"HTTP/1.1 100 Continue\r\n"
                 links.append(writer)
             status, answer = await rim.post("/v1/transactions/batch", bytes(1_000_000))
-            assert (status, answer["error"]) == (503, "BUSY")
+            assert (status, answer["error"]) == (400, "BODY_MALFORMED")
             for writer in links:
                 writer.close()
-            while status == 503:
-                status, answer = await rim.post("/v1/transactions/batch", bytes(1_000_000))
-            assert (status, answer["error"]) == (400, "BODY_MALFORMED")
+
+    run(scenario())
+
+
+def test_bodies_in_progress_share_one_bound_of_which_an_address_takes_half() -> None:
+    async def fill(rim: Rim, source: str) -> list[asyncio.StreamWriter]:
+        """Send 7 of the 8 MB that an address may have at the same time, and stall."""
+        links = []
+        for _ in range(2):
+            _, writer = await asyncio.open_connection("127.0.0.1", rim.port, local_addr=(source, 0))
+            writer.write(BATCH_HEAD + b"Content-Length: 4000000\r\n\r\n" + bytes(3_500_000))
+            await writer.drain()
+            links.append(writer)
+        return links
+
+    async def post_until(rim: Rim, wanted: int) -> None:
+        status = 0
+        while status != wanted:
+            status, answer = await rim.post("/v1/transactions/batch", bytes(2_000_000))
+            assert (status, answer["error"]) in {(503, "BUSY"), (400, "BODY_MALFORMED")}
+
+    async def scenario() -> None:
+        config = ApiConfig(port=0, body_bytes_max=8 * 1024 * 1024)
+        async with open_rim(config=config) as rim:
+            others = await fill(rim, "127.0.0.9")
+            await post_until(rim, 400)  # another address: there is room
+            own = await fill(rim, "127.0.0.1")
+            await post_until(rim, 503)
+            for writer in own:
+                writer.close()
+            await post_until(rim, 400)
+            for writer in others:
+                writer.close()
+
+    run(scenario())
+
+
+def test_a_connection_that_asks_nothing_is_closed_before_one_that_has_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server_module, "FIRST_REQUEST_S", 0.3)
+
+    async def scenario() -> None:
+        async with open_rim() as rim:
+            asked_reader, asked = await asyncio.open_connection("127.0.0.1", rim.port)
+            asked.write(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert b"200 OK" in await asked_reader.readline()
+            reader, writer = await asyncio.open_connection("127.0.0.1", rim.port)
+            writer.write(b"GET /livez HTTP/1.1\r\nHost: local")
+            async with asyncio.timeout(10):
+                assert await reader.read() == b""
+            asked.write(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            assert (await asked_reader.read()).endswith(b'{"live":true}')
+            writer.close()
+            asked.close()
+
+    run(scenario())
+
+
+def test_who_has_asked_nothing_gives_way_and_who_is_answered_stays() -> None:
+    async def scenario() -> None:
+        config = ApiConfig(port=0, connections_max=4, connections_per_address_max=4)
+        async with open_rim(config=config) as rim:
+            polled = rim.community.grant()
+            await rim.post("/v1/transactions", polled.raw)
+            poll = asyncio.ensure_future(rim.get(f"/v1/transactions/{polled.id.hex()}/proof?wait_ms=20000"))
+            while not rim.community.queries.signal.waiters:  # noqa: ASYNC110  # the server tells nobody
+                await asyncio.sleep(0.001)
+            idle = [
+                await asyncio.open_connection("127.0.0.1", rim.port, local_addr=("127.0.0.9", 0))
+                for _ in range(12)
+            ]
+            request = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+            for _ in range(5):
+                assert (await rim.exchange(request))[0] == 200
+            rim.community.commit(polled)
+            assert (await poll)[0] == 200
+            for _, writer in idle:
+                writer.close()
 
     run(scenario())
 
