@@ -6,7 +6,6 @@ Used by `gridbft bill --verify` and by the demonstration; needs the genesis and 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from consensus.certificates import check_certificate
 from consensus.messages import Certificate
 from meter.answers import BillAnswer, BillLineAnswer
 from meter.proofs import TrustAnchor, read_certificate, read_state_proof
@@ -53,7 +52,7 @@ def read_bill(answer: BillAnswer) -> Bill:
 def verify_bill(anchor: TrustAnchor, meter: bytes, slots_s: Sequence[int], answer: BillAnswer) -> Bill:
     """Return the bill of ``meter`` over ``slots_s`` when everything in it is proven.
 
-    In this order: a quorum of the genesis validators signed the certificate; it is of the answer's height; the lines
+    In this order: a quorum of its epoch's validators signed the certificate; it is of the answer's height; the lines
     are the meter's and of these slots; each stands under the certificate's state root; each adds up by itself.
 
     Raises:
@@ -66,7 +65,7 @@ def verify_bill(anchor: TrustAnchor, meter: bytes, slots_s: Sequence[int], answe
         certificate = read_certificate(answer.certificate)
     except DecodeError as error:
         raise BillProblem(f"the certificate cannot be read: {error}") from None
-    problem = check_certificate(anchor.membership, anchor.genesis_hash, certificate)
+    problem = anchor.check_certificate(certificate)
     if problem is not None:
         raise BillProblem(f"the certificate proves nothing: {problem}")
     if certificate.header.height != answer.height:

@@ -74,6 +74,13 @@ class CertificateAnswer(msgspec.Struct, frozen=True):
     certificate: bytes | None = None
 
 
+class HandoversAnswer(msgspec.Struct, frozen=True):
+    """How epochs ended, from the one asked for on (base64 in JSON); ``next`` continues where this answer was full."""
+
+    handovers: list[bytes]
+    next: int | None = None
+
+
 class LatencyAnswer(msgspec.Struct, frozen=True):
     """Milliseconds from a transaction's arrival to its certificate; None while nothing was measured."""
 

@@ -16,19 +16,20 @@ from urllib.parse import quote
 
 import aiohttp
 
+from consensus.messages import Handover
 from meter.answers import (
     AccountAnswer,
     AnswerError,
     BatchAnswer,
     BillAnswer,
     CertificateAnswer,
-    ProofAnswer,
     ProofsAnswer,
     SlotAnswer,
     StatusAnswer,
     SubmitAnswer,
     TransactionAnswer,
 )
+from meter.handovers import Follower
 from meter.outcomes import (
     Accepted,
     Outcome,
@@ -169,6 +170,7 @@ class Client:
         """Take what is believed beforehand, and whom to ask."""
         self._verifier = ReceiptVerifier(anchor)
         self._validators = validators
+        self._follower = Follower(self._verifier, validators)
         self._settings = validators.settings
 
     @property
@@ -176,6 +178,19 @@ class Client:
         """Return the validators that showed something forged or another genesis, with what it was."""
         members = self._validators.members
         return {member.url: member.distrusted for member in members if member.distrusted is not None}
+
+    @property
+    def anchor(self) -> TrustAnchor:
+        """Return what this client believes: the anchor it was given, followed to the epochs that it met."""
+        return self._verifier.anchor
+
+    def get_handovers(self, epoch: int) -> tuple[Handover, ...]:
+        """Return the handovers that led this client to an epoch, for whoever checks without one."""
+        return tuple(self._verifier.handovers[:epoch])
+
+    async def follow(self, certificate: bytes | None) -> TrustAnchor:
+        """Return what this client believes, led on to the epoch of a certificate as far as anybody proves the way."""
+        return await self._follower.follow_certificate(certificate)
 
     async def submit(self, transaction: SealedTransaction) -> Submission:
         """Take one transaction to the first validator that accepts it."""
@@ -309,7 +324,9 @@ class Client:
             answer = read_json(await self._validators.exchange(member, request), CertificateAnswer)
             if answer.certificate is None:
                 return
-            problem = self._verifier.check_certificate(read_certificate(answer.certificate))
+            certificate = read_certificate(answer.certificate)
+            await self._follower.follow(certificate.header.epoch, member)
+            problem = self._verifier.check_certificate(certificate)
         except DecodeError as error:
             problem = str(error)
         except (ValidatorFailedError, ClientError, AnswerError):
@@ -415,23 +432,18 @@ class Client:
         )
         answers = read_json(await self._validators.exchange(validator, request), ProofsAnswer).proofs
         wanted = {name.hex(): name for name in names}
-        for answer in answers:
-            name = wanted.get(answer.id)
-            if name is None or answer.error is not None:
-                continue
-            problem = self._verify(name, answer, known)
+        shown = [(wanted[each.id], each) for each in answers if each.error is None and each.id in wanted]
+        try:
+            proofs = [(name, read_certified_receipt(each.proof, each.certificate)) for name, each in shown]
+        except DecodeError as error:
+            raise self._validators.distrust(validator, f"showed a forged proof: {error}") from None
+        epoch = max((certified.certificate.header.epoch for _, certified in proofs), default=0)
+        await self._follower.follow(epoch, validator)
+        for name, certified in proofs:
+            problem = self._verifier.check(name, certified)
             if problem is not None:
                 raise self._validators.distrust(validator, f"showed a forged proof: {problem}")
-
-    def _verify(self, name: Digest, answer: ProofAnswer, known: dict[bytes, Outcome]) -> str | None:
-        try:
-            certified = read_certified_receipt(answer.proof, answer.certificate)
-        except DecodeError as error:
-            return str(error)
-        problem = self._verifier.check(name, certified)
-        if problem is None:
             known[name] = build_proven_outcome(certified)
-        return problem
 
 
 def _split_by_size(transactions: Sequence[SealedTransaction]) -> Iterator[list[SealedTransaction]]:

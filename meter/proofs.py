@@ -1,17 +1,19 @@
 """Offline verification: what a quorum of the validators signed, checked with nothing but the genesis.
 
 No network, no clock, no state: the same functions serve a meter, `gridbft tx proof --verify` and an auditor's desk.
-Membership is the genesis validators (epoch 0).
+The validators of the genesis sign who follows them, and those who follow them: whoever holds the genesis and these
+handovers can check a certificate of any epoch.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NewType
 
-from consensus.certificates import check_certificate
+from consensus.certificates import check_certificate, follow_handover
 from consensus.membership import Membership
-from consensus.messages import Certificate
+from consensus.messages import Certificate, Handover
 from primitives.encoding import DecodeError, Struct, decode, encode
-from primitives.ids import Digest, Epoch, Height
+from primitives.ids import Digest, Epoch, Height, ReplicaId
 from vm.genesis import Genesis
 from vm.receipt import Receipt, ReceiptProof, is_receipt_included
 from vm.state_root import StateProof, is_state_proof_valid
@@ -28,12 +30,83 @@ CertifiedHeight = NewType("CertifiedHeight", int)
 """A height whose header a quorum signed, as verified here; never one that a node merely claims."""
 
 
+HANDOVERS_BYTES_MAX = 4 * 1024 * 1024
+"""A thousand changes among seven validators, eighty among eighty; a page of them, or those of one proof file."""
+
+EPOCHS_FOLLOWED_MAX = 1024
+"""A change of the validators a week for twenty years; 4 MB with seven validators."""
+
+
 @dataclass(frozen=True, slots=True)
 class TrustAnchor:
-    """All that a verifier believes beforehand: the genesis hash and the validators it names."""
+    """All that a verifier believes: the genesis hash, the validators it names, and those who followed them, each
+    membership proven by the one before. ``memberships`` are those of the epochs from 0 on.
+    """
 
     genesis_hash: Digest
-    membership: Membership
+    memberships: tuple[Membership, ...]
+
+    @property
+    def epoch(self) -> Epoch:
+        """Return the last epoch whose validators are known."""
+        return self.memberships[-1].epoch
+
+    @property
+    def membership(self) -> Membership:
+        """Return the validators of the last epoch that is known."""
+        return self.memberships[-1]
+
+    def get_membership(self, epoch: int) -> Membership | None:
+        """Return the validators of an epoch, or None when the anchor was not followed to it."""
+        return self.memberships[epoch] if 0 <= epoch < len(self.memberships) else None
+
+    def get_signers(self, certificate: Certificate) -> list[str]:
+        """Return the names of those who signed a sound certificate, in its order."""
+        membership = self.get_membership(certificate.header.epoch) or self.membership
+        return [membership.get_name(ReplicaId(entry.replica)) for entry in certificate.signatures]
+
+    def follow(self, handovers: Iterable[Handover]) -> "TrustAnchor | str":
+        """Return the anchor that knows the epochs after these handovers as well, or why one proves nothing.
+
+        Each must end the epoch after the one before it; those of epochs that are known must say what is known.
+        """
+        memberships = list(self.memberships)
+        for handover in handovers:
+            epoch = handover.certificate.header.epoch
+            if not 0 <= epoch < len(memberships):
+                return f"a handover of epoch {epoch}, where that of epoch {len(memberships) - 1} is next"
+            following = follow_handover(memberships[epoch], self.genesis_hash, handover)
+            if isinstance(following, str):
+                return f"the handover of epoch {epoch} proves nothing: {following}"
+            if handover.certificate.header.height <= memberships[epoch].start_height:
+                return f"epoch {epoch} ends before it begins"
+            if epoch + 1 < len(memberships):
+                if following != memberships[epoch + 1]:
+                    return f"the handover of epoch {epoch} names others than those who are known to follow"
+            elif len(memberships) == EPOCHS_FOLLOWED_MAX:
+                return f"more than {EPOCHS_FOLLOWED_MAX} epochs"
+            else:
+                memberships.append(following)
+        return TrustAnchor(self.genesis_hash, tuple(memberships))
+
+    def check_certificate(self, certificate: Certificate) -> str | None:
+        """Return why the certificate proves nothing, or None when a quorum of its epoch's validators signed it.
+
+        In this order: its epoch is known; its block lies in that epoch, as far as its end is known; the signatures.
+        Old keys can be stolen: what they sign about blocks after their time is not believed.
+        """
+        header = certificate.header
+        membership = self.get_membership(header.epoch)
+        if membership is None:
+            return (
+                f"the certificate is of epoch {header.epoch}, and the validators are known up to epoch"
+                f" {self.epoch}: the handovers up to it are missing"
+            )
+        following = self.get_membership(header.epoch + 1)
+        is_after = following is not None and header.height > following.start_height
+        if is_after or (header.epoch > 0 and header.height <= membership.start_height):
+            return f"block {header.height} is not of epoch {header.epoch}"
+        return check_certificate(membership, self.genesis_hash, certificate)
 
 
 class CertifiedReceipt(Struct, frozen=True):
@@ -53,21 +126,33 @@ class CertifiedReceipt(Struct, frozen=True):
         return Height(self.proof.headers[0].height if self.proof.headers else 0)
 
 
+class ProofFile(Struct, frozen=True):
+    """A certified receipt with the handovers from the genesis to its certificate's epoch, one for each."""
+
+    proof: ReceiptProof
+    certificate: Certificate
+    handovers: tuple[Handover, ...]
+
+
+PROOF_FILE_MARK = b"\x93"
+"""An array of three parts (MessagePack); a proof of epoch 0 is one of two."""
+
+
 def build_trust_anchor(genesis: Genesis) -> TrustAnchor:
     """Return what a genesis lets its holder verify."""
-    return TrustAnchor(genesis.compute_hash(), Membership(Epoch(0), genesis.validators))
+    return TrustAnchor(genesis.compute_hash(), (Membership(Epoch(0), genesis.validators),))
 
 
 def check_receipt(anchor: TrustAnchor, transaction_id: Digest, certified: CertifiedReceipt) -> str | None:
     """Return why this proves nothing about the transaction, or None when a quorum signed its result.
 
     In this order: the receipt is the transaction's; it stands under the first header and the headers are linked; the
-    certificate is of the last header; a quorum of the genesis validators signed it.
+    certificate is of the last header; a quorum of its epoch's validators signed it.
     """
     problem = check_receipt_link(transaction_id, certified)
     if problem is not None:
         return problem
-    return check_certificate(anchor.membership, anchor.genesis_hash, certified.certificate)
+    return anchor.check_certificate(certified.certificate)
 
 
 def check_receipt_link(transaction_id: Digest, certified: CertifiedReceipt) -> str | None:
@@ -88,9 +173,24 @@ class ReceiptVerifier:
     def __init__(self, anchor: TrustAnchor) -> None:
         """Take what is believed beforehand."""
         self.anchor = anchor
+        self.handovers: list[Handover] = []
+        """Those that led the anchor on, in order."""
+        self._begin = anchor.epoch
         self.certified_height = CertifiedHeight(0)
         """The highest one seen in a sound certificate; genesis needs none."""
         self._sound: dict[Certificate, None] = {}
+
+    def follow(self, handovers: Iterable[Handover]) -> str | None:
+        """Learn who validated after the epochs known so far; return why a handover proves nothing, or None."""
+        shown = tuple(handovers)
+        followed = self.anchor.follow(shown)
+        if isinstance(followed, str):
+            return followed
+        for handover in shown:
+            if handover.certificate.header.epoch == self._begin + len(self.handovers):
+                self.handovers.append(handover)
+        self.anchor = followed
+        return None
 
     def check(self, transaction_id: Digest, certified: CertifiedReceipt) -> str | None:
         """Return what ``check_receipt`` returns."""
@@ -100,7 +200,7 @@ class ReceiptVerifier:
         """Return why the certificate proves nothing, or None."""
         if certificate in self._sound:
             return None
-        problem = check_certificate(self.anchor.membership, self.anchor.genesis_hash, certificate)
+        problem = self.anchor.check_certificate(certificate)
         if problem is not None:
             return problem
         if len(self._sound) == CERTIFICATES_REMEMBERED_MAX:
@@ -115,11 +215,11 @@ def check_state_value(
 ) -> str | None:
     """Return why this proves nothing about the key, or None when it has the value at the certificate's height.
 
-    In this order: the value stands under the header's state root; a quorum of the genesis validators signed the header.
+    In this order: the value stands under the header's state root; a quorum of its epoch's validators signed the header.
     """
     if not is_state_proof_valid(key, value, proof, Digest(certificate.header.state_root)):
         return "the value does not stand under the certificate's state root"
-    return check_certificate(anchor.membership, anchor.genesis_hash, certificate)
+    return anchor.check_certificate(certificate)
 
 
 def read_state_proof(data: bytes) -> StateProof:
@@ -146,13 +246,18 @@ def read_certificate(data: bytes) -> Certificate:
     return decode(data, Certificate)
 
 
-def encode_certified_receipt(certified: CertifiedReceipt) -> bytes:
-    """Return the bytes of a proof file."""
-    return encode(certified)
+def encode_certified_receipt(certified: CertifiedReceipt, handovers: tuple[Handover, ...] = ()) -> bytes:
+    """Return the bytes of a proof file; ``handovers`` lead from the genesis to the certificate's epoch.
+
+    Without them it is the same file that it always was.
+    """
+    if not handovers:
+        return encode(certified)
+    return encode(ProofFile(certified.proof, certified.certificate, handovers))
 
 
 def decode_certified_receipt(data: bytes) -> CertifiedReceipt:
-    """Return the content of a proof file; it is not checked here.
+    """Return the content of a proof that carries no handovers; it is not checked here.
 
     Raises:
         DecodeError: too large, malformed or not canonical.
@@ -161,6 +266,47 @@ def decode_certified_receipt(data: bytes) -> CertifiedReceipt:
     if len(data) > CERTIFIED_RECEIPT_BYTES_MAX:
         raise DecodeError(f"a proof has at most {CERTIFIED_RECEIPT_BYTES_MAX} bytes, this one {len(data)}")
     return decode(data, CertifiedReceipt)
+
+
+def decode_proof_file(data: bytes) -> tuple[CertifiedReceipt, tuple[Handover, ...]]:
+    """Return the content of a proof file, and the handovers that it carries; nothing is checked here.
+
+    Raises:
+        DecodeError: too large, malformed or not canonical.
+
+    """
+    if data[:1] != PROOF_FILE_MARK:
+        return decode_certified_receipt(data), ()
+    if len(data) > CERTIFIED_RECEIPT_BYTES_MAX + HANDOVERS_BYTES_MAX:
+        raise DecodeError(f"a proof with handovers has at most {HANDOVERS_BYTES_MAX} bytes of them")
+    content = decode(data, ProofFile)
+    if not content.handovers:
+        raise DecodeError("a proof file without handovers has two parts, this one three")
+    return CertifiedReceipt(content.proof, content.certificate), content.handovers
+
+
+def follow_proof(
+    anchor: TrustAnchor, certified: CertifiedReceipt, handovers: tuple[Handover, ...]
+) -> TrustAnchor | str:
+    """Return the anchor that a proof file's handovers lead to, or why they prove nothing or are not the ones needed."""
+    epoch = certified.certificate.header.epoch
+    if handovers and len(handovers) != epoch:
+        return f"{len(handovers)} handovers, and {epoch} lead from the genesis to epoch {epoch}"
+    if [handover.certificate.header.epoch for handover in handovers] != list(range(len(handovers))):
+        return "the handovers are not in the order of their epochs"
+    return anchor.follow(handovers)
+
+
+def read_handover(data: bytes) -> Handover:
+    """Return a handover as a validator answers it; it is not checked here.
+
+    Raises:
+        DecodeError: too large, malformed or not canonical.
+
+    """
+    if len(data) > HANDOVERS_BYTES_MAX:
+        raise DecodeError(f"a handover has at most {HANDOVERS_BYTES_MAX} bytes")
+    return decode(data, Handover)
 
 
 def read_certified_receipt(proof: bytes, certificate: bytes) -> CertifiedReceipt:

@@ -10,13 +10,11 @@ from cli.demo.play import Crash
 from cli.demo.stage import POLL_S, Stage
 from cli.demo.summary import HomeBill
 from cli.failure import CliError
-from consensus.certificates import check_certificate
 from consensus.messages import Certificate
 from meter.answers import CertificateAnswer, SlotAnswer
 from meter.proofs import read_certificate
 from meter.validators import ClientError
 from primitives.encoding import DecodeError
-from primitives.ids import ReplicaId
 from vm.contracts.energy.records import Line
 
 CATCH_UP_TIMEOUT_S = 45.0
@@ -150,8 +148,4 @@ def _is_signed_after(stage: Stage, validator: str, certificate: Certificate, hei
     anchor = stage.community.anchor
     if certificate.header.height <= height:
         return False
-    if validator not in [
-        anchor.membership.get_name(ReplicaId(entry.replica)) for entry in certificate.signatures
-    ]:
-        return False
-    return check_certificate(anchor.membership, anchor.genesis_hash, certificate) is None
+    return validator in anchor.get_signers(certificate) and anchor.check_certificate(certificate) is None

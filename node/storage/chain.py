@@ -5,14 +5,14 @@ from typing import TypeVar
 
 import msgspec
 
-from consensus.messages import Certificate
+from consensus.messages import Certificate, Handover
 from node.storage import keys
 from node.storage.journal import JournalMark
 from node.storage.store import Store, StoreCorrupt, StoreFailed, StoreReader, StoreSnapshot
 from primitives.batch import build_batch
 from primitives.encoding import Struct, decode_trusted, encode
 from primitives.header import Block, BlockHeader
-from primitives.ids import Height, ReplicaId, UnixMs
+from primitives.ids import Epoch, Height, ReplicaId, UnixMs
 from primitives.limits import FRAME_BYTES_MAX
 from vm.receipt import Receipt
 
@@ -188,6 +188,28 @@ class ChainStore(StateView):
         """Return how far the journal was durable when the last block was written; a journal behind it lost records."""
         data = self._store.get(keys.JOURNAL) or bytes(16)
         return JournalMark(int.from_bytes(data[:8], "big"), int.from_bytes(data[8:], "big"))
+
+    def put_handover(self, handover: Handover) -> None:
+        """Keep how an epoch ended, with its certificate, synced: later members are proven by nothing else."""
+        header = handover.certificate.header
+        self._store.write(
+            {
+                keys.build_number_key(keys.HANDOVER, header.epoch): encode(handover),
+                keys.build_number_key(keys.CERTIFICATE, header.height): encode(handover.certificate),
+            },
+            sync=True,
+        )
+
+    def get_handover(self, epoch: Epoch) -> Handover | None:
+        """Return how an epoch ended, or None while nothing is known of its end."""
+        return self._read(keys.HANDOVER, epoch, Handover)
+
+    def iterate_handovers(self, first: Epoch) -> Iterator[Handover]:
+        """Yield how the epochs from ``first`` on ended, in order, up to the first that is not known."""
+        epoch = first
+        while (handover := self.get_handover(epoch)) is not None:
+            yield handover
+            epoch = Epoch(epoch + 1)
 
     def get_height(self) -> Height:
         """Return the height of the last block; 0 as well before ``init_genesis``."""

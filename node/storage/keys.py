@@ -12,6 +12,7 @@ prefix key                         value
 ``b``  height (8)                  batch: proposer, time, the transactions' bytes
 ``r``  height (8)                  receipts
 ``c``  height (8)                  certificate
+``m``  epoch (8)                   handover: how the epoch ended
 ``i``  transaction id (32)         height (8), place in the block (4), consumed (1)
 ``s``  state key                   state value
 ``t``  bucket (2)                  the leaves of a bucket of the state tree
@@ -28,6 +29,7 @@ HEADER = b"h"
 BATCH = b"b"
 RECEIPTS = b"r"
 CERTIFICATE = b"c"
+HANDOVER = b"m"
 INDEX = b"i"
 STATE = b"s"
 BUCKET = b"t"

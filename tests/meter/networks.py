@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass, field
 
-from consensus.messages import Certificate, Signature, get_header_payload
+from msgspec import structs
+
+from consensus.messages import Certificate, Handover, Signature, get_header_payload
 from meter.proofs import CertifiedReceipt, TrustAnchor, build_trust_anchor
 from primitives.encoding import encode
 from primitives.hashing import EMPTY_DIGEST, compute_account_id
-from primitives.header import PROTOCOL_VERSION, BlockHeader, Validator
+from primitives.header import PROTOCOL_VERSION, BlockHeader, Validator, compute_membership_hash
 from primitives.ids import AccountId, Digest, Height, Nonce
 from primitives.merkle import compute_merkle_proof, compute_merkle_root
+from primitives.quorum import get_quorum
 from primitives.signing import SecretKey, SignatureDomain
 from vm.genesis import ConsensusParameters, EnergyParameters, Genesis, GenesisAccount
 from vm.receipt import Receipt, ReceiptProof
@@ -61,6 +64,11 @@ def build_header(
     )
 
 
+def get_some(keys: tuple[SecretKey, ...]) -> tuple[SecretKey, ...]:
+    """A quorum of these, the last ones."""
+    return keys[-get_quorum(len(keys)) :]
+
+
 def certify(
     header: BlockHeader, keys: tuple[SecretKey, ...] = KEYS[:3], anchor: TrustAnchor = ANCHOR
 ) -> Certificate:
@@ -78,14 +86,43 @@ def prove(
     later: int = 0,
     keys: tuple[SecretKey, ...] = KEYS[:3],
     anchor: TrustAnchor = ANCHOR,
+    epoch: int = 0,
 ) -> CertifiedReceipt:
     """The proof of one receipt of a block, certified ``later`` blocks above it."""
-    headers = [build_header(height, receipts)]
+    headers = [build_header(height, receipts, epoch=epoch)]
     for number in range(later):
-        headers.append(build_header(height + 1 + number, parent=headers[-1].compute_digest()))
+        headers.append(build_header(height + 1 + number, parent=headers[-1].compute_digest(), epoch=epoch))
     inclusion = compute_merkle_proof([encode(receipt) for receipt in receipts], index)
     proof = ReceiptProof(receipts[index], inclusion, tuple(headers))
     return CertifiedReceipt(proof, certify(headers[-1], keys, anchor))
+
+
+def build_validators(keys: tuple[SecretKey, ...]) -> tuple[Validator, ...]:
+    """Validators with these keys, named after them, whatever epoch they are of."""
+    return tuple(
+        Validator(f"node{key.public.hex()[:4]}", key.public, b"certificate of " + key.public) for key in keys
+    )
+
+
+def hand_over(
+    epoch: int, height: int, signers: tuple[SecretKey, ...], following: tuple[SecretKey, ...]
+) -> Handover:
+    """How ``epoch`` ends with the block at ``height``: these sign that those validate from then on."""
+    validators = build_validators(following)
+    header = structs.replace(
+        build_header(height, epoch=epoch), next_membership=compute_membership_hash(validators)
+    )
+    return Handover(certify(header, signers), validators)
+
+
+FIFTH, SIXTH = SecretKey(b"\x05" * 32), SecretKey(b"\x06" * 32)
+ELECTORATES = (KEYS, (*KEYS, FIFTH), (*KEYS[1:], FIFTH), (*KEYS[1:], SIXTH))
+"""Who validates in the epochs 0 to 3: a fifth joins, the first leaves, the fifth changes its key."""
+ENDS = (10, 20, 30)
+"""The last blocks of the epochs 0 to 2."""
+HANDOVERS = tuple(
+    hand_over(epoch, ENDS[epoch], get_some(ELECTORATES[epoch]), ELECTORATES[epoch + 1]) for epoch in range(3)
+)
 
 
 @dataclass

@@ -294,7 +294,7 @@ def test_a_validator_of_another_genesis_is_named_and_not_given_anything(ledger: 
 
 def test_a_signature_for_another_network_with_the_same_validators_is_not_believed(ledger: Ledger) -> None:
     foreign = structs.replace(build_genesis("avenue"))
-    anchor = type(ANCHOR)(foreign.compute_hash(), ANCHOR.membership)
+    anchor = type(ANCHOR)(foreign.compute_hash(), ANCHOR.memberships)
     name = sign_call(1).id
     node = StandIn(ledger, alter=lambda _: prove((Receipt(name, None, True),), 0, anchor=anchor))
     assert isinstance(deliver(sign_call(1), node, timeout_s=0.5), OutcomeUnknown)

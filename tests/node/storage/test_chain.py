@@ -3,15 +3,16 @@
 from collections.abc import Mapping
 
 import pytest
+from msgspec import structs
 
-from consensus.messages import Certificate, Signature
+from consensus.messages import Certificate, Handover, Signature
 from node.storage import chain as chain_module
 from node.storage import keys
 from node.storage.chain import EVIDENCE_BYTES_MAX, EVIDENCE_MAX, ChainStore
 from node.storage.memory import MemoryStore
 from node.storage.store import Store, StoreCorrupt, StoreFailed
-from primitives.header import Block
-from primitives.ids import Height
+from primitives.header import Block, Validator
+from primitives.ids import Epoch, Height
 from tests.node.storage.chains import GENESIS, GENESIS_HEADER, build_block, build_receipts, commit, init
 from vm.receipt import Receipt
 
@@ -206,3 +207,28 @@ def test_a_block_is_one_synced_write_and_certificates_and_evidence_are_not_synce
     chain.put_certificate(certify(1))
     chain.put_evidence(b"x")
     assert store.synced == [True, True, False, False]
+
+
+def test_handovers_are_read_in_order_up_to_the_first_that_is_missing(chain: ChainStore) -> None:
+    assert list(chain.iterate_handovers(Epoch(0))) == []
+    handovers = [build_handover(epoch, height=10 * (epoch + 1)) for epoch in range(4)]
+    for handover in (handovers[0], handovers[3], handovers[1]):
+        chain.put_handover(handover)
+    assert list(chain.iterate_handovers(Epoch(0))) == handovers[:2]
+    assert list(chain.iterate_handovers(Epoch(1))) == handovers[1:2]
+    assert chain.get_handover(Epoch(3)) == handovers[3]
+    assert chain.get_handover(Epoch(2)) is None
+    chain.put_handover(handovers[2])
+    assert list(chain.iterate_handovers(Epoch(0))) == handovers
+
+
+def test_a_handover_brings_the_certificate_of_its_last_block(chain: ChainStore) -> None:
+    handover = build_handover(0, height=3)
+    chain.put_handover(handover)
+    assert chain.get_certificate(Height(3)) == handover.certificate
+
+
+def build_handover(epoch: int, height: int) -> Handover:
+    certificate = certify(height)
+    header = structs.replace(certificate.header, epoch=epoch)
+    return Handover(structs.replace(certificate, header=header), (Validator("node4", b"k" * 32, b"c"),))
