@@ -1,5 +1,6 @@
 """`gridbft bill`: a home's day, line by line, in plain sentences, and proven when asked."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,12 +14,23 @@ if TYPE_CHECKING:
     from cli.client_settings import ClientHome
     from meter.answers import BillAnswer
     from meter.client import Client
+    from meter.proofs import TrustAnchor
     from vm.contracts.energy.records import Line
     from vm.genesis import Genesis
 
 PROVEN_SLOTS_MAX = 700
 """A week of quarter hours: what a validator proves in one answer."""
 NO_READING = "no reading came: this slot settled without you"
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """The slots of a day, a validator's answer about them, the meter's account, and what the client believes."""
+
+    slots_s: list[int]
+    answer: "BillAnswer"
+    account: bytes
+    anchor: "TrustAnchor"
 
 
 def bill(
@@ -49,8 +61,9 @@ def bill(
     client_home = open_client_home(find_home(home), node)
     genesis = client_home.read_genesis()
     name = _find_meter_name(client_home) if meter is None else _check_name(meter)
-    slots_s, answer, account = _fetch(client_home, genesis, name, day, verify=verify)
-    found = _read(client_home, account, slots_s, answer, verify=verify)
+    fetched = _fetch(client_home, genesis, name, day, verify=verify)
+    slots_s = fetched.slots_s
+    found = _read(fetched, verify=verify)
     if as_json:
         print_json(_describe(found, slots_s, is_verified=verify))
         return
@@ -65,8 +78,9 @@ def bill(
         talk(f"{len(slots_s) - len(found.lines)} of {len(slots_s)} slots of that day have not settled yet")
     if verify and found.certificate is not None:
         signers = len(found.certificate.signatures)
+        members = fetched.anchor.get_membership(found.certificate.header.epoch) or fetched.anchor.membership
         talk(f"verified offline: {len(found.lines)} lines stand under block {found.height},")
-        talk(f"  which {signers} of {len(genesis.validators)} validators signed; every amount was recomputed")
+        talk(f"  which {signers} of {len(members.replicas)} validators signed; every amount was recomputed")
 
 
 def explain_line(slot_s: int, line: "Line", currency: str) -> str:
@@ -115,38 +129,34 @@ def _name_shares(*shares: tuple[int, str, str]) -> str:
     return f": {', '.join(named)}" if named else ""
 
 
-def _fetch(
-    home: "ClientHome", genesis: "Genesis", name: str, day: str, *, verify: bool
-) -> "tuple[list[int], BillAnswer, bytes]":
-    """Return the slots of the day, the validator's answer, and the meter's account."""
+def _fetch(home: "ClientHome", genesis: "Genesis", name: str, day: str, *, verify: bool) -> Fetched:
+    """Return what a validator answers about a meter's day."""
     from cli.meters import MeterAnswer
     from cli.moments import parse_day
     from cli.session import ask_validators
 
     slot_s = genesis.energy.slot_s
 
-    async def work(client: "Client") -> "tuple[list[int], BillAnswer, bytes]":
+    async def work(client: "Client") -> Fetched:
         meter: MeterAnswer = await client.ask(f"/v1/meters/{name}", MeterAnswer)
         begin_s, end_s = parse_day(day, meter.opening_s)
         slots_s = list(range(-(-begin_s // slot_s) * slot_s, end_s, slot_s))
         if len(slots_s) > PROVEN_SLOTS_MAX:
             raise build_usage_error(f"--day {day}: more slots than one bill has")
         answer = await client.get_bill(meter.account, slots_s[0], slots_s[-1], with_proofs=verify)
-        return slots_s, answer, bytes.fromhex(meter.account)
+        anchor = await client.follow(answer.certificate)
+        return Fetched(slots_s, answer, bytes.fromhex(meter.account), anchor)
 
     return ask_validators(home, work)
 
 
-def _read(
-    home: "ClientHome", account: bytes, slots_s: list[int], answer: "BillAnswer", *, verify: bool
-) -> "Bill":
+def _read(fetched: Fetched, *, verify: bool) -> "Bill":
     from cli.bill_check import BillProblem, read_bill, verify_bill
-    from meter.proofs import build_trust_anchor
 
     try:
         if not verify:
-            return read_bill(answer)
-        return verify_bill(build_trust_anchor(home.read_genesis()), account, slots_s, answer)
+            return read_bill(fetched.answer)
+        return verify_bill(fetched.anchor, fetched.account, fetched.slots_s, fetched.answer)
     except BillProblem as error:
         raise CliError(f"the bill proves nothing: {error}; ask another validator with --node") from None
 

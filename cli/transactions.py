@@ -12,9 +12,10 @@ from cli.options import HomeOption, JsonOption, NodeOption, find_home
 
 if TYPE_CHECKING:
     from cli.client_settings import ClientHome
+    from consensus.messages import Handover
     from meter.client import Client
     from meter.outcomes import Committed, Outcome, RefusedByNetwork
-    from meter.proofs import CertifiedReceipt
+    from meter.proofs import CertifiedReceipt, TrustAnchor
     from primitives.ids import Digest
 
 app = typer.Typer(no_args_is_help=True, help="One transaction: where it stands, and its proof.")
@@ -24,7 +25,8 @@ TimeoutOption = Annotated[
     float, typer.Option("--timeout", metavar="SECONDS", min=0, max=3600, help="How long to wait.")
 ]
 WAIT_DEFAULT_S = 30.0
-PROOF_FILE_BYTES_MAX = 1024 * 1024
+PROOF_FILE_BYTES_MAX = 5 * 1024 * 1024
+"""More than any proof with its handovers; the rest of a longer file is not read, and what is cut is none."""
 
 
 @app.command()
@@ -104,22 +106,19 @@ def proof(
 ) -> None:
     """Fetch (or read) the proof of a transaction and check it against the genesis, offline."""
     from cli.client_settings import open_client_home
-    from meter.proofs import build_trust_anchor, check_receipt, encode_certified_receipt
-    from primitives.ids import ReplicaId
+    from meter.proofs import build_trust_anchor, encode_certified_receipt
 
     client_home = open_client_home(find_home(home), node)
     name = parse_id(transaction_id)
     anchor = build_trust_anchor(client_home.read_genesis())
-    certified = _fetch_certified(client_home, name, timeout) if source is None else _read_certified(source)
-    problem = check_receipt(anchor, name, certified)
-    if problem is not None:
-        raise CliError(f"the proof proves nothing: {problem}; do not rely on it")
-    content = encode_certified_receipt(certified)
+    certified, handovers = (
+        _fetch_certified(client_home, name, timeout) if source is None else _read_certified(source)
+    )
+    followed = _check(anchor, name, certified, handovers)
+    content = encode_certified_receipt(certified, handovers)
     if output is not None:
         _write_new(output, content)
-    signers = [
-        anchor.membership.get_name(ReplicaId(entry.replica)) for entry in certified.certificate.signatures
-    ]
+    signers = followed.get_signers(certified.certificate)
     if as_json:
         print_json(
             {
@@ -137,9 +136,10 @@ def proof(
     print_line(f"{result}, in block {certified.height}")
     if verify:
         talk(f"verified offline: the receipt stands under block {certified.height},")
-        talk(
-            f"  whose certificate {', '.join(signers)} signed ({len(signers)} of {len(anchor.membership.replicas)})"
-        )
+        members = len(followed.membership.replicas)
+        talk(f"  whose certificate {', '.join(signers)} signed ({len(signers)} of {members})")
+        if handovers:
+            talk(f"  {len(handovers)} handovers lead to them from the genesis")
 
 
 def parse_id(text: str) -> "Digest":
@@ -164,36 +164,65 @@ def parse_id(text: str) -> "Digest":
 
 def wait_outcome(home: "ClientHome", name: "Digest", timeout_s: float) -> "Outcome":
     """Return the proven outcome of a transaction that some validator knows, or that it is unknown."""
-    from cli.session import ask_validators
+    return _wait(home, name, timeout_s)[0]
 
-    async def work(client: "Client") -> "Outcome":
+
+def _wait(home: "ClientHome", name: "Digest", timeout_s: float) -> "tuple[Outcome, tuple[Handover, ...]]":
+    """Return the outcome, and the handovers from the genesis to the epoch of its certificate."""
+    from cli.session import ask_validators
+    from meter.outcomes import Committed, RefusedByNetwork
+
+    async def work(client: "Client") -> "tuple[Outcome, tuple[Handover, ...]]":
         await client.get_transaction(name)  # one that nobody knows is not waited for
-        return await client.wait(name, timeout_s)
+        outcome = await client.wait(name, timeout_s)
+        if not isinstance(outcome, Committed | RefusedByNetwork):
+            return outcome, ()
+        return outcome, client.get_handovers(outcome.proof.certificate.header.epoch)
 
     return ask_validators(home, work)
 
 
-def _fetch_certified(home: "ClientHome", name: "Digest", timeout_s: float) -> "CertifiedReceipt":
+def _fetch_certified(
+    home: "ClientHome", name: "Digest", timeout_s: float
+) -> "tuple[CertifiedReceipt, tuple[Handover, ...]]":
     from meter.outcomes import Committed, OutcomeUnknown, RefusedByNetwork
 
-    outcome = wait_outcome(home, name, timeout_s)
+    outcome, handovers = _wait(home, name, timeout_s)
     if isinstance(outcome, Committed | RefusedByNetwork):
-        return outcome.proof
+        return outcome.proof, handovers
     reason = outcome.reason if isinstance(outcome, OutcomeUnknown) else outcome.detail
     raise CliError(f"{name.hex()}: no proof yet: {reason}", ExitCode.OUTCOME_UNKNOWN)
 
 
-def _read_certified(path: Path) -> "CertifiedReceipt":
-    from meter.proofs import decode_certified_receipt
+def _read_certified(path: Path) -> "tuple[CertifiedReceipt, tuple[Handover, ...]]":
+    from meter.proofs import decode_proof_file
     from primitives.encoding import DecodeError
 
     try:
         with path.open("rb") as file:
-            return decode_certified_receipt(file.read(PROOF_FILE_BYTES_MAX))
+            return decode_proof_file(file.read(PROOF_FILE_BYTES_MAX))
     except OSError as error:
         raise build_usage_error(f"{path}: {error.strerror}") from None
     except DecodeError as error:
         raise build_usage_error(f"{path}: no proof file: {error}") from None
+
+
+def _check(
+    anchor: "TrustAnchor", name: "Digest", certified: "CertifiedReceipt", handovers: "tuple[Handover, ...]"
+) -> "TrustAnchor":
+    """Return the anchor followed to the proof's epoch.
+
+    Raises:
+        CliError: the proof proves nothing.
+
+    """
+    from meter.proofs import check_receipt, follow_proof
+
+    followed = follow_proof(anchor, certified, handovers)
+    problem = followed if isinstance(followed, str) else check_receipt(followed, name, certified)
+    if problem is not None or isinstance(followed, str):
+        raise CliError(f"the proof proves nothing: {problem}; do not rely on it")
+    return followed
 
 
 def _write_new(path: Path, content: bytes) -> None:

@@ -4,17 +4,18 @@ Reads of state are answered from the latest certified block, never from a newer 
 nothing that a client could rely on. The one exception is a hint that is called so.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from consensus.messages import Certificate
+from consensus.messages import Certificate, Handover
+from node.electorate import Electorate, ValidatorNames, find_last_signed, read_electorate
 from node.height_signal import HeightSignal
 from node.mempool import Mempool
 from node.pinned_state import PinnedState, PinnedStates, StateSnapshot
 from node.receipts import CertifiedReceiptProof, ChainReader, Committed, Receipts
 from primitives.header import Block, BlockHeader
-from primitives.ids import ACCOUNT_BYTES, AccountId, Digest, Height
+from primitives.ids import ACCOUNT_BYTES, AccountId, Digest, Epoch, Height
 from vm.contracts.energy.queries import (
     BillLine,
     MeterView,
@@ -61,6 +62,14 @@ class BlockView:
     certificate: Certificate | None
 
 
+@dataclass(frozen=True, slots=True)
+class ValidatorsView:
+    """The validators of an epoch at the pinned height, and the highest certified block that each signed."""
+
+    electorate: Electorate
+    last_signed: Mapping[bytes, Height]
+
+
 class Queries:
     """The reading side of a node; for one event loop."""
 
@@ -71,6 +80,7 @@ class Queries:
         self._mempool = mempool
         self._pinned = PinnedStates()
         self._receipts = Receipts(chain)
+        self._names = ValidatorNames(genesis)
 
     def record_executed(self, header: BlockHeader, snapshot: StateSnapshot, tree: StateTree) -> None:
         """Take over the state after a block was executed ; at the start, of the block it resumes from."""
@@ -135,6 +145,25 @@ class Queries:
             self._chain.get_receipts(height),
             self._chain.get_certificate(height),
         )
+
+    # Validators
+
+    def get_validators(self, pinned: PinnedState, epoch: int | None) -> ValidatorsView | None:
+        """Return the validators of an epoch (None: of the current one), or None when it has not begun."""
+        electorate = read_electorate(pinned.state, self.genesis, epoch)
+        if electorate is None:
+            return None
+        keys = frozenset(each.public_key for each in electorate.current.validators)
+        return ValidatorsView(electorate, find_last_signed(self._chain, pinned.height, keys))
+
+    def get_validator_name(self, epoch: int, public_key: bytes) -> str:
+        """Return the name of an epoch's validator, or its key in hexadecimal when it was none."""
+        newest = self._pinned.newest
+        return public_key.hex() if newest is None else self._names.get_name(newest.state, epoch, public_key)
+
+    def iterate_handovers(self, first: int) -> Iterator[Handover]:
+        """Yield how the epochs from ``first`` on ended, in order, as far as they have."""
+        return self._chain.iterate_handovers(Epoch(first))
 
     # State
 

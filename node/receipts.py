@@ -1,16 +1,16 @@
 """Where a transaction stands, and the proof of its receipt that a meter verifies offline."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
-from consensus.messages import Certificate
+from consensus.messages import Certificate, Handover
 from primitives.encoding import encode
 from primitives.hashing import HashDomain, compute_hash
 from primitives.header import Block, BlockHeader
-from primitives.ids import Digest, Height
+from primitives.ids import Digest, Epoch, Height
 from primitives.merkle import MerkleProof
 from vm.receipt import Receipt, ReceiptProof
 
@@ -30,6 +30,7 @@ class ChainReader(Protocol):
     def get_receipts(self, height: Height) -> tuple[Receipt, ...]: ...
     def get_certificate(self, height: Height) -> Certificate | None: ...
     def find_transaction(self, transaction_id: bytes) -> tuple[Height, int] | None: ...
+    def iterate_handovers(self, first: Epoch) -> Iterator[Handover]: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from node.api.routes import NodeRoutes, TransactionRoutes
 from node.api.server import SHUTDOWN_S, ApiServer, Counted, Handler, guard
 from node.api.services import Services
 from node.api.state_routes import StateRoutes
+from node.api.validator_routes import ValidatorRoutes
 from node.config import ApiConfig
 from node.errors import NodeError, PortBusyError
 from node.pinned_state import NotCertifiedYetError
@@ -39,6 +40,7 @@ async def open_api(services: Services, config: ApiConfig) -> AsyncIterator[int]:
     routes = [
         *TransactionRoutes(services, BodyReader(config.body_bytes_max)).get_routes(),
         *StateRoutes(services).get_routes(),
+        *ValidatorRoutes(services).get_routes(),
         *NodeRoutes(services).get_routes(),
     ]
     gate = ConnectionGate(config.connections_max, config.connections_per_address_max)

@@ -2,8 +2,9 @@
 
 import msgspec
 
-from node.queries import AccountView, BlockView
+from node.queries import AccountView, BlockView, ValidatorsView
 from primitives.encoding import Struct, encode
+from primitives.quorum import get_quorum
 from vm.contracts.energy.queries import BillLine, MeterView
 from vm.contracts.energy.records import Slot
 
@@ -91,6 +92,50 @@ class BlockAnswer(msgspec.Struct, frozen=True):
     signers: list[str]
     certificate: bytes | None
     transactions: list[BlockTransaction]
+
+
+class ValidatorAnswer(msgspec.Struct, frozen=True):
+    """A validator; ``host`` and ``port`` are None where the ledger does not say them, ``last_signed_height`` when it
+    signed none of the last blocks.
+    """
+
+    name: str
+    public_key: str
+    tls_certificate: bytes
+    host: str | None
+    port: int | None
+    last_signed_height: int | None
+
+
+class MotionAnswer(msgspec.Struct, frozen=True):
+    """A change that validators want; ``missing`` more must ask for the same ``change`` (canonical bytes)."""
+
+    method: str
+    name: str
+    public_key: str
+    host: str | None
+    port: int | None
+    voters: list[str]
+    missing: int
+    change: bytes
+
+
+class ValidatorsAnswer(msgspec.Struct, frozen=True):
+    """The validators of an epoch in their order; ``since_height`` is the last block of the epoch before."""
+
+    height: int
+    epoch: int
+    since_height: int
+    quorum: int
+    validators: list[ValidatorAnswer]
+    motions: list[MotionAnswer]
+
+
+class HandoversAnswer(msgspec.Struct, frozen=True):
+    """How epochs ended (canonical bytes); ``next`` is the epoch to go on with where this answer is full."""
+
+    handovers: list[bytes]
+    next: int | None
 
 
 class BalancesAnswer(msgspec.Struct, frozen=True):
@@ -222,6 +267,39 @@ def build_block(view: BlockView, signers: list[str], proposer: str | None) -> Bl
         certificate=None if view.certificate is None else encode(view.certificate),
         transactions=[BlockTransaction(each.transaction_id.hex(), each.rejection) for each in view.receipts],
     )
+
+
+def build_validators(view: ValidatorsView, height: int) -> ValidatorsAnswer:
+    """Return the validators of an epoch as shown."""
+    current = view.electorate.current
+    validators = []
+    for each in current.validators:
+        endpoint = view.electorate.endpoints.get(each.public_key)
+        validators.append(
+            ValidatorAnswer(
+                name=each.name,
+                public_key=each.public_key.hex(),
+                tls_certificate=each.tls_certificate,
+                host=None if endpoint is None else endpoint.host,
+                port=None if endpoint is None else endpoint.port,
+                last_signed_height=view.last_signed.get(each.public_key),
+            )
+        )
+    motions = [
+        MotionAnswer(
+            method=each.method,
+            name=each.name,
+            public_key=each.public_key.hex(),
+            host=None if each.endpoint is None else each.endpoint.host,
+            port=None if each.endpoint is None else each.endpoint.port,
+            voters=list(each.voters),
+            missing=each.missing,
+            change=each.change,
+        )
+        for each in view.electorate.motions
+    ]
+    quorum = get_quorum(len(current.validators))
+    return ValidatorsAnswer(height, current.epoch, current.since_height, quorum, validators, motions)
 
 
 def get_fields(record: Struct) -> dict[str, object]:

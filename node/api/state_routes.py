@@ -41,7 +41,6 @@ class StateRoutes:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._queries = services.queries
-        self._names = {each.public_key: each.name for each in services.queries.genesis.validators}
 
     def get_routes(self) -> list[web.RouteDef]:
         """Return the addresses."""
@@ -62,8 +61,9 @@ class StateRoutes:
         if view is None:
             raise refuse_unknown(f"there is no block {height} here; the newest is at latest")
         signatures = () if view.certificate is None else view.certificate.signatures
-        proposer = None if view.block is None else self._get_name(view.block.batch.header.proposer)
-        return build_json(build_block(view, [self._get_name(each.replica) for each in signatures], proposer))
+        epoch, get_name = view.header.epoch, self._queries.get_validator_name
+        proposer = None if view.block is None else get_name(epoch, view.block.batch.header.proposer)
+        return build_json(build_block(view, [get_name(epoch, each.replica) for each in signatures], proposer))
 
     async def get_account(self, request: web.Request) -> web.Response:
         """Show an account by id or name."""
@@ -137,9 +137,6 @@ class StateRoutes:
         if view is None:
             raise refuse_unknown(f"no meter {text!r} at height {pinned.height}")
         return view
-
-    def _get_name(self, replica: bytes) -> str:
-        return self._names.get(replica, replica.hex())
 
 
 def _get_text(request: web.Request, name: str) -> str:

@@ -21,6 +21,7 @@ from consensus.messages import Message
 from node.api.admin import AdminRoutes
 from node.api.routes import NodeRoutes, TransactionRoutes
 from node.api.state_routes import StateRoutes
+from node.api.validator_routes import ValidatorRoutes
 from node.config import NodeConfig, PeerConfig
 from node.exchange import RequestKind
 from node.metrics import Metrics
@@ -140,7 +141,7 @@ def list_routes(*kinds: Any) -> list[str]:  # noqa: ANN401  # classes whose addr
 
 
 def test_every_route_is_documented() -> None:
-    existing = list_routes(TransactionRoutes, StateRoutes, NodeRoutes)
+    existing = list_routes(TransactionRoutes, StateRoutes, ValidatorRoutes, NodeRoutes)
     assert compare(find_table(WIRE, "route", "HTTP API").names(), existing) == []
     assert compare(find_table(WIRE, "route", "Admin socket").names(), list_routes(AdminRoutes)) == []
 

@@ -130,6 +130,7 @@ class Ledger:
     """The blocks of a pretended network: what was executed, and the proofs of it."""
 
     height: int = 0
+    epoch: int = 0
     proofs: dict[bytes, CertifiedReceipt] = field(default_factory=dict)
     applied: list[bytes] = field(default_factory=list)
 
@@ -137,5 +138,7 @@ class Ledger:
         self.height += 1
         receipts = tuple(Receipt(name, rejection, consumed) for name in names)
         for index, name in enumerate(names):
-            self.proofs[name] = prove(receipts, index, self.height)
+            self.proofs[name] = prove(
+                receipts, index, self.height, keys=get_some(ELECTORATES[self.epoch]), epoch=self.epoch
+            )
             self.applied.append(name)

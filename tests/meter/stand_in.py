@@ -10,11 +10,20 @@ import msgspec
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from consensus.messages import Handover
 from meter.proofs import CertifiedReceipt
 from primitives.encoding import encode
 from primitives.hashing import compute_transaction_id
 from primitives.ids import Digest
-from tests.meter.networks import ANCHOR, Ledger, build_header, certify
+from tests.meter.networks import (
+    ANCHOR,
+    ELECTORATES,
+    HANDOVERS,
+    Ledger,
+    build_header,
+    certify,
+    get_some,
+)
 
 JsonObject = dict[str, object]
 
@@ -33,6 +42,8 @@ class StandIn:
     padding: int = 0
     alter: Callable[[CertifiedReceipt], CertifiedReceipt] | None = None
     certified_height: int | None = None
+    handovers: tuple[Handover, ...] = HANDOVERS
+    page: int = 64
     received: list[bytes] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
 
@@ -43,6 +54,7 @@ class StandIn:
         app.router.add_post("/v1/transactions/batch", self._take_many)
         app.router.add_post("/v1/proofs", self._prove)
         app.router.add_get("/v1/blocks/latest", self._tell_block)
+        app.router.add_get("/v1/handovers", self._tell_handovers)
         app.router.add_get("/v1/accounts/{name}", self._tell_account)
         return app
 
@@ -126,8 +138,15 @@ class StandIn:
 
     async def _tell_block(self, _: web.Request) -> web.Response:
         height = self.ledger.height if self.certified_height is None else self.certified_height
-        certificate = to_base64(encode(certify(build_header(height)))) if height else None
+        epoch = self.ledger.epoch
+        signed = certify(build_header(height, epoch=epoch), get_some(ELECTORATES[epoch]))
+        certificate = to_base64(encode(signed)) if height else None
         return answer({"height": height, "certificate": certificate})
+
+    async def _tell_handovers(self, request: web.Request) -> web.Response:
+        first = int(request.query["from"])
+        shown = self.handovers[first : first + self.page]
+        return answer({"handovers": [to_base64(encode(each)) for each in shown], "next": None})
 
     async def _tell_account(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]

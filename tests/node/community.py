@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from consensus.authentication import sign_envelope
 from consensus.certificates import build_certificate
 from consensus.membership import Membership
-from consensus.messages import Certificate, Checkpoint
+from consensus.messages import Certificate, Checkpoint, Handover
 from node.mempool import Mempool, MempoolLimits
 from node.queries import Queries
 from primitives.batch import build_batch
@@ -13,10 +13,12 @@ from primitives.encoding import Struct, encode
 from primitives.hashing import compute_account_id
 from primitives.header import Block, BlockHeader, Validator
 from primitives.ids import AccountId, Epoch, Height, Nonce, ReplicaId, Sequence, UnixMs
+from primitives.quorum import get_quorum
 from primitives.signing import SecretKey
 from vm.contract import LedgerContext
 from vm.contracts.energy.calls import RegisterMeter, SubmitReading
 from vm.contracts.ledger import Asset, Grant
+from vm.contracts.validators import read_validator_set
 from vm.executor import Position, build_genesis_block, execute_block
 from vm.genesis import ConsensusParameters, EnergyParameters, Genesis, GenesisAccount
 from vm.receipt import Receipt
@@ -36,7 +38,13 @@ def build_genesis() -> Genesis:
         currency="EUR",
         time_ms=START_S * 1000,
         validators=tuple(Validator(f"node{i}", key.public, b"cert%d" % i) for i, key in enumerate(KEYS)),
-        accounts=(GenesisAccount(UTILITY, UTILITY_KEY.public, "utility", "utility"),),
+        accounts=(
+            GenesisAccount(UTILITY, UTILITY_KEY.public, "utility", "utility"),
+            *(
+                GenesisAccount(compute_account_id(key.public), key.public, "validator", f"node{i}")
+                for i, key in enumerate(KEYS)
+            ),
+        ),
         energy=EnergyParameters(SLOT_S, 300, 7 * 86_400, 60, 80_000, 220_000),
         consensus=ConsensusParameters(),
     )
@@ -75,6 +83,7 @@ class MemoryChain:
         self.receipts: dict[int, tuple[Receipt, ...]] = {}
         self.certificates: dict[int, Certificate] = {}
         self.places: dict[bytes, tuple[Height, int]] = {}
+        self.handovers: list[Handover] = []
 
     def get_header(self, height: Height) -> BlockHeader | None:
         return self.headers.get(height)
@@ -90,6 +99,9 @@ class MemoryChain:
 
     def find_transaction(self, transaction_id: bytes) -> tuple[Height, int] | None:
         return self.places.get(transaction_id)
+
+    def iterate_handovers(self, first: Epoch) -> Iterator[Handover]:
+        return iter(self.handovers[first:])
 
 
 class Community:
@@ -109,6 +121,8 @@ class Community:
         self.state = {key: value for key, value in result.state_writes.items() if value is not None}
         self.buckets = dict(result.bucket_writes)
         self.chain.headers[0] = self.header
+        self.epoch = Epoch(0)
+        self.electorates = {0: KEYS}
         self.nonces: dict[bytes, int] = {}
         self.snapshots: list[DictSnapshot] = []
         self._tell()
@@ -124,6 +138,10 @@ class Community:
 
     def grant(self, amount: int = 1_000) -> SealedTransaction:
         return self.sign(UTILITY_KEY, UTILITY, "ledger", "grant", Grant(UTILITY, Asset.COIN, amount))
+
+    def vote(self, key: SecretKey, method: str, change: Struct) -> SealedTransaction:
+        """Return the ballot of the validator with this key."""
+        return self.sign(key, compute_account_id(key.public), "validators", method, change)
 
     def register_meter(self, number: int) -> SealedTransaction:
         key = make_meter_key(number)
@@ -141,7 +159,7 @@ class Community:
         time_ms = UnixMs((START_S + after_s) * 1000)
         batch = build_batch(ReplicaId(KEYS[0].public), time_ms, tuple(each.raw for each in transactions))
         height = Height(self.header.height + 1)
-        position = Position(height, Sequence(height), Epoch(0))
+        position = Position(height, Sequence(height), self.epoch)
         before = DictSnapshot(self.state, self.buckets)
         result = execute_block(
             self.ledger, self.header, position, batch, before, self.tree, before.get_bucket
@@ -160,18 +178,24 @@ class Community:
         for index, receipt in enumerate(result.receipts):
             self.chain.places[receipt.transaction_id] = (height, index)
         self.mempool.commit(receipt.transaction_id for receipt in result.receipts)
+        if result.next_validators is not None:
+            self.epoch = Epoch(self.epoch + 1)
         self._tell()
         return result.header
 
     def certify(self, header: BlockHeader | None = None) -> Certificate:
         """Let a quorum sign a header (the newest one), and tell the queries."""
         chosen = header or self.header
+        keys = self.electorates[chosen.epoch]
         votes = {
             ReplicaId(key.public): sign_envelope(key, self.genesis_hash, Checkpoint(chosen))
-            for key in KEYS[:3]
+            for key in keys[: get_quorum(len(keys))]
         }
         certificate = build_certificate(chosen, votes)
         self.chain.certificates[chosen.height] = certificate
+        following = read_validator_set(DictSnapshot(self.state, self.buckets), self.genesis)
+        if following is not None and following.since_height == chosen.height > 0:
+            self.chain.handovers.append(Handover(certificate, following.validators))
         self.queries.record_certificate(certificate)
         return certificate
 

@@ -13,7 +13,7 @@ A validator votes with the account whose current key is its voting key. A change
 of ballots asks for the very same one; that block is the last of its epoch, and all ballots end with it.
 """
 
-from primitives.encoding import Struct, encode
+from primitives.encoding import DecodeError, Struct, decode, encode
 from primitives.hashing import compute_account_id
 from primitives.header import Validator
 from primitives.limits import VALIDATORS_MAX, VALIDATORS_MIN
@@ -140,6 +140,20 @@ def read_ballots(state: StateReader, validators: ValidatorSet) -> dict[bytes, Ba
         for key, ballot in found.items()
         if ballot is not None and ballot.epoch == validators.epoch
     }
+
+
+def decode_change(method: str, change: bytes) -> Change:
+    """Return the change that a ballot asks for.
+
+    Raises:
+        DecodeError: it asks for none; no ballot of the state does.
+
+    """
+    record = METHODS.get(method, Withdraw)
+    call = decode(change, record)
+    if not isinstance(call, Change):
+        raise DecodeError(f"{method} is no change of the validators")
+    return call
 
 
 def find_new_set(state: Overlay, height: int) -> ValidatorSet | None:
