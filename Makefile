@@ -35,7 +35,7 @@ SEEDS ?= 2000
 FIRST ?= 0
 JOBS ?= 2
 
-.PHONY: help demo test check chaos fuzz sim lock clean
+.PHONY: help demo test check chaos fuzz sim twins lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -87,6 +87,11 @@ reliability-record: chaos fuzz ## run every campaign of docs/reliability.md, rec
 
 sim: $(STAMP) ## SEEDS random runs of the simulated network, over both cores
 	$(BIN)/python -m tests.simulation.run --seeds $(FIRST):$$(($(FIRST) + $(SEEDS))) --jobs $(JOBS)
+
+SCHEDULES ?= 10000
+
+twins: $(STAMP) ## SCHEDULES runs of validators whose key is on two machines
+	$(BIN)/python -m tests.simulation.twins --schedules $(SCHEDULES) --jobs $(JOBS)
 
 # The resolver lives in a throwaway environment: it is a tool of whoever changes a dependency, not of the product.
 lock: $(STAMP) ## pin the dependencies of pyproject.toml in requirements.txt

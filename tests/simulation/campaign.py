@@ -30,6 +30,8 @@ class Plan:
     depth: int
     duration_ms: int
     requests: int
+    behaviours: tuple[str, ...] = ()
+    """What the Byzantine ones do; drawn when empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class Run:
         self.plan = plan
         self.world = World(plan.validators, plan.seed, parameters=build_parameters(plan), is_started=False)
         self.clients = Clients(self.world, Random(f"clients {plan.seed}"))
-        self.nemesis = Nemesis(self.world, Random(f"nemesis {plan.seed}"), plan.byzantine)
+        self.nemesis = Nemesis(self.world, Random(f"nemesis {plan.seed}"), plan.byzantine, plan.behaviours)
         self.healed_in_ms = 0
 
     def play(self) -> None:
@@ -202,7 +204,11 @@ def run_seed(
     noted: Noted | None = None,
 ) -> Outcome:
     """Play one seed; a violation is in the outcome."""
-    plan = draw_plan(seed, validators, byzantine)
+    return play_plan(draw_plan(seed, validators, byzantine), told, noted)
+
+
+def play_plan(plan: Plan, told: Told | None = None, noted: Noted | None = None) -> Outcome:
+    """Play one plan; a violation is in the outcome."""
     with remember_signatures():
         run = Run(plan)
         run.world.told, run.world.noted = told, noted
@@ -211,7 +217,7 @@ def run_seed(
             run.play()
         except ViolationError as error:
             violation = Violation(
-                seed, error.invariant, error.machine, error.time_ms, error.text, describe_replay(plan)
+                plan.seed, error.invariant, error.machine, error.time_ms, error.text, describe_replay(plan)
             )
     world = run.world
     return Outcome(

@@ -1,13 +1,14 @@
 """The outside checkers: what leaves a machine, what its disk holds, what it executed. They know nothing of the insides.
 
-I1 one block per height · I2 no gaps · I3 nobody contradicts itself · I4 energy and money sum to zero, nothing negative
-that must not be · I5 applied at most once · I6 what is certified is durable on a quorum · I7 equal roots · and a vote
-that leaves is on its sender's medium.
+I1 one block per height · I2 no gaps · I3 nobody contradicts itself, or votes in a view it left · I4 energy and money
+sum to zero, nothing negative that must not be · I5 applied at most once, and only what its account signed · I6 what is
+certified is durable on a quorum · I7 equal roots · and a vote that leaves is on its sender's medium, block time is
+nobody's invention, time-outs double from the last progress up to their cap.
 """
 
 from typing import TYPE_CHECKING
 
-from consensus.effects import Deliver
+from consensus.effects import Deliver, TimerName
 from consensus.messages import (
     Certificate,
     Checkpoint,
@@ -25,12 +26,13 @@ from consensus.messages import (
 from node.storage import keys
 from primitives.encoding import decode, encode
 from primitives.header import BlockHeader
+from primitives.ids import Digest
 from primitives.quorum import get_fault_tolerance, get_quorum
 from tests.simulation.disk import JOURNAL
 from vm.contracts.ledger import BALANCE_PREFIX, Asset, Balance
 from vm.executor import BlockResult
-from vm.genesis import SYSTEM_ACCOUNTS
-from vm.transaction import decode_transaction
+from vm.genesis import SYSTEM_ACCOUNTS, ConsensusParameters
+from vm.transaction import decode_transaction, is_transaction_signed
 
 if TYPE_CHECKING:
     from tests.simulation.world import Machine
@@ -86,14 +88,18 @@ def get_evidence(envelope: Envelope) -> bytes:
 class Checker:
     """What was said, executed and certified in one run, by correct machines."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, genesis_hash: Digest) -> None:
         self.now_ms = 0
         self.chain: dict[int, BlockHeader] = {}
         self.certified: dict[int, Certificate] = {}
         self.applied: dict[bytes, int] = {}
         self.transactions = 0
         self._size = size
+        self._genesis_hash = genesis_hash
+        self.latest_wall_ms = 0
+        """The latest time that any correct machine's clock has shown."""
         self._said: dict[tuple[bytes, Position], bytes] = {}
+        self._left: dict[bytes, int] = {}
         self._signed_height: dict[int, int] = {}
         self._durable: list[set[bytes]] = []
         self._nonces: dict[tuple[bytes, int], bytes] = {}
@@ -105,14 +111,28 @@ class Checker:
         position = get_position(envelope)
         if position is None:
             return
-        first = self._said.setdefault((envelope.sender, position[0]), position[1])
-        if first != position[1]:
+        first = self._said.get((envelope.sender, position[0]))
+        if first is None:
+            self._said[envelope.sender, position[0]] = position[1]
+            self._check_view(machine, envelope)
+        elif first != position[1]:
             self._refuse("I3", machine, f"two messages of one replica for {position[0]}")
         evidence = get_evidence(envelope)
         if evidence and not self._is_durable(machine, evidence):
             self._refuse("persist", machine, f"{position[0]} left before it was durable")
         if isinstance(envelope.message, Checkpoint):
             self._check_block_durable(machine, envelope.message.header)
+
+    def check_timer(
+        self, machine: "Machine", name: str, delay_ms: int, parameters: ConsensusParameters
+    ) -> None:
+        """Refuse a view time-out beyond its cap, or one that remembers attempts from before the last progress."""
+        if not machine.is_correct or name not in (TimerName.PROGRESS, TimerName.VIEW_CHANGE):
+            return
+        doublings = max(machine.attempts - 1, 0)
+        allowed = min(parameters.view_timeout_ms << doublings, parameters.view_timeout_max_ms)
+        if delay_ms > max(allowed, parameters.resend_ms):
+            self._refuse("timer", machine, f"{name} runs for {delay_ms} ms in attempt {machine.attempts}")
 
     def check_block(
         self, machine: "Machine", parent: BlockHeader, deliver: Deliver, result: BlockResult
@@ -128,6 +148,8 @@ class Checker:
         known = self.chain.get(header.height)
         if known is None:
             self.chain[header.height] = header
+            if header.time_ms > self.latest_wall_ms + machine.drift_ms:
+                self._refuse("time", machine, f"block {header.height} is dated ahead of every clock")
             self._check_effects(machine, deliver, result)
         elif known != header:
             which = "I7" if known.batch_digest == header.batch_digest else "I1"
@@ -157,6 +179,14 @@ class Checker:
         """Refuse when the latest certified block is not on a quorum of media."""
         if self.certified:
             self._check_quorum_durable(self.certified[max(self.certified)].header, machines)
+
+    def _check_view(self, machine: "Machine", envelope: Envelope) -> None:
+        """Refuse a new vote in a view that its sender has left."""
+        message = envelope.message
+        if isinstance(message, ViewChange):
+            self._left[envelope.sender] = max(self._left.get(envelope.sender, 0), message.view)
+        elif isinstance(message, Prepare | Commit) and message.view < self._left.get(envelope.sender, 0):
+            self._refuse("I3", machine, f"voted in view {message.view} after it had left it")
 
     def _is_durable(self, machine: "Machine", evidence: bytes) -> bool:
         while len(self._durable) <= machine.index:
@@ -201,7 +231,10 @@ class Checker:
                 self._refuse("I5", machine, "a transaction was applied twice")
             self.applied[receipt.transaction_id] = result.header.height
             self.transactions += 1
-            transaction = decode_transaction(raw).transaction
+            sealed = decode_transaction(raw)
+            transaction = sealed.transaction
+            if not is_transaction_signed(sealed, self._genesis_hash):
+                self._refuse("I5", machine, "a transaction was applied that its account never signed")
             use = (transaction.account, transaction.nonce)
             if self._nonces.setdefault(use, receipt.transaction_id) != receipt.transaction_id:
                 self._refuse("I5", machine, f"nonce {transaction.nonce} was used twice")

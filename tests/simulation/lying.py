@@ -5,18 +5,26 @@ from msgspec.structs import replace
 from consensus.messages import (
     Certificate,
     Checkpoint,
+    Complaint,
     Envelope,
     NewView,
+    PreparedCertificate,
+    PrePrepare,
+    Proposal,
     Signature,
     SignedProposal,
     Status,
+    ViewChange,
     get_signed_bytes,
 )
-from node.exchange import BlocksAnswer, RequestKind, decode_blocks
+from node.exchange import BlocksAnswer, RequestKind, decode_blocks, decode_transactions_request
 from primitives.batch import NULL_DIGEST
 from primitives.encoding import DecodeError, encode
+from primitives.hashing import compute_transaction_id
+from primitives.ids import Digest, View
 from primitives.signing import SignatureDomain
 from tests.simulation.byzantine import BEHAVIOURS, Builder, Liar
+from tests.simulation.network import Frame, Kind
 
 NEW_VIEW_LIES = ("omit", "alter", "null", "few", "twice", "forge", "extend")
 
@@ -122,5 +130,90 @@ class LyingServer(Liar):
                 return encode(answer)[:-7]
 
 
-ALL_BEHAVIOURS: dict[str, Builder] = BEHAVIOURS | {kind.name: kind for kind in (BadNewView, LyingServer)}
+class MismatchedBatch(Liar):
+    """Proposes one digest with another batch for every second target."""
+
+    name = "mismatched_batch"
+
+    def say(self, target: int, envelope: Envelope) -> list[Envelope]:
+        message = envelope.message
+        if not isinstance(message, PrePrepare) or target % 2:
+            return [envelope]
+        self.hit()
+        batch = replace(message.batch, transaction_ids=message.batch.transaction_ids[:-1])
+        return [Envelope(envelope.sender, envelope.signature, PrePrepare(message.proposal, batch))]
+
+
+class ForgedTransactions(Liar):
+    """Passes on transactions that their accounts never signed, and proposes them."""
+
+    name = "forged_transactions"
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__(seed)
+        self._forged: dict[bytes, bytes] = {}
+
+    def gossips(self, raw: bytes) -> bool:
+        forged = self._forge(raw)
+        self.hit()
+        for target in range(self.world.size):
+            if target != self.machine.index:
+                self.world.network.carry(self.machine.index, target, Frame(Kind.TRANSACTION, forged))
+        return True
+
+    def say(self, target: int, envelope: Envelope) -> list[Envelope]:
+        message = envelope.message
+        if not isinstance(message, PrePrepare):
+            return [envelope]
+        self.hit()
+        pool = self.machine.get_process().mempool
+        forged = []
+        for name in message.batch.transaction_ids:
+            sealed = pool.get(Digest(name))
+            forged.append(name if sealed is None else compute_transaction_id(self._forge(sealed.raw)))
+        batch = replace(message.batch, transaction_ids=tuple(forged))
+        return [self.sign(PrePrepare(replace(message.proposal, digest=batch.compute_digest()), batch))]
+
+    def answer(self, question: int, payload: bytes, honest: bytes) -> bytes | None:
+        if question != RequestKind.TRANSACTIONS:
+            return honest
+        names = decode_transactions_request(payload)
+        return encode(tuple(self._forged.get(name, b"") for name in names))
+
+    def _forge(self, raw: bytes) -> bytes:
+        forged = raw[:-1] + bytes([raw[-1] ^ 1])
+        self._forged[compute_transaction_id(forged)] = forged
+        return forged
+
+
+class ForgedPrepared(Liar):
+    """Leaves views, and makes others leave them, with prepared certificates for a batch that nobody has."""
+
+    name = "forged_prepared"
+
+    def say(self, target: int, envelope: Envelope) -> list[Envelope]:
+        message = envelope.message
+        if isinstance(message, Status):
+            view = message.view + 1
+            self.hit()
+            return [envelope, self.sign(Complaint(0, message.view)), self.sign(self._forge(view))]
+        if isinstance(message, ViewChange):
+            self.hit()
+            return [self.sign(replace(self._forge(message.view), stable=message.stable))]
+        return [envelope]
+
+    def _forge(self, view: int) -> ViewChange:
+        state = self.machine.state
+        proposal = Proposal(0, view - 1, state.stable_sequence + 1, b"\6" * 32)
+        primary = state.settings.membership.get_primary(View(view - 1))
+        others = sorted(state.settings.membership.replica_set - {primary})[
+            : state.settings.membership.quorum - 1
+        ]
+        prepares = tuple(Signature(replica, bytes(64)) for replica in others)
+        return ViewChange(0, view, state.stable, (PreparedCertificate(proposal, bytes(64), prepares),))
+
+
+ALL_BEHAVIOURS: dict[str, Builder] = BEHAVIOURS | {
+    kind.name: kind for kind in (BadNewView, LyingServer, MismatchedBatch, ForgedTransactions, ForgedPrepared)
+}
 """By name, each built from a seed of its own."""

@@ -22,12 +22,15 @@ HOUR_MS = 3_600_000
 class Nemesis:
     """Disturbs a world until it is told to stop."""
 
-    def __init__(self, world: "World", random: Random, byzantine: int) -> None:
+    def __init__(
+        self, world: "World", random: Random, byzantine: int, behaviours: tuple[str, ...] = ()
+    ) -> None:
+        """Take over ``byzantine`` machines; what they do is drawn, or comes from ``behaviours``, over and over."""
         self.world = world
         self.random = random
         self.budget = get_fault_tolerance(world.size) - byzantine
         self.is_over = False
-        self._choose_liars(byzantine)
+        self._choose_liars(byzantine, behaviours)
         self.faults: list[tuple[int, Callable[[], None]]] = [
             (6, self._change_weather),
             (5, self._cut),
@@ -77,9 +80,13 @@ class Nemesis:
     def _plan(self) -> None:
         self.world.timeline.call(self.random.randint(30, 900), self.disturb)
 
-    def _choose_liars(self, count: int) -> None:
-        for index in sorted(self.random.sample(range(self.world.size), count)):
-            name = self.random.choice(sorted(ALL_BEHAVIOURS))
+    def _choose_liars(self, count: int, behaviours: tuple[str, ...]) -> None:
+        chosen = self.random.sample(range(self.world.size), count)
+        if chosen and self.random.random() < 0.5 and not {0, 1} & set(chosen):
+            chosen[0] = self.random.randrange(2)  # who leads the first views has more to lie about
+        for place, index in enumerate(sorted(chosen)):
+            drawn = self.random.choice(sorted(ALL_BEHAVIOURS))
+            name = behaviours[place % len(behaviours)] if behaviours else drawn
             self.world.set_behaviour(index, ALL_BEHAVIOURS[name](self.random.randrange(2**32)))
 
     def _draw_running(self) -> "Machine | None":
@@ -212,6 +219,7 @@ class Nemesis:
     def _charge(self, machine: "Machine") -> bool:
         """Count a machine as faulty if f allows it."""
         if machine.behaviour is not None or machine.is_damaged:
+            machine.is_damaged = True
             return True
         if self.budget == 0:
             return False

@@ -74,10 +74,14 @@ class VirtualClock:
 
     def __init__(self, world: "World", machine: "Machine") -> None:
         self._timeline = world.timeline
+        self._checker = world.checker
         self._machine = machine
 
     def wall_ms(self) -> UnixMs:
-        return UnixMs(WALL_START_MS + self._timeline.now_ms + self._machine.wall_offset_ms)
+        time_ms = WALL_START_MS + self._timeline.now_ms + self._machine.wall_offset_ms
+        if self._machine.is_correct:
+            self._checker.latest_wall_ms = max(self._checker.latest_wall_ms, time_ms)
+        return UnixMs(time_ms)
 
     def monotonic_ms(self) -> MonotonicMs:
         return MonotonicMs(self._timeline.now_ms + self._machine.monotonic_offset_ms)
@@ -149,13 +153,18 @@ class VirtualHost(Host):
             self._process.guard(self._execute, deliver)
 
     def _execute(self, deliver: Deliver) -> None:
+        world, machine = self._process.world, self._process.machine
         parent = self._applier.header
         result = self._applier.execute_and_store(deliver)
         self._applier.advance(result)
-        self._process.world.checker.check_block(self._process.machine, parent, deliver, result)
+        world.checker.check_block(machine, parent, deliver, result)
+        if machine.is_view_active:
+            machine.attempts = 0
         self._answer_delivery(deliver, result)
 
     def _start_timer(self, name: TimerName, generation: int, delay_ms: int) -> None:
+        world, machine = self._process.world, self._process.machine
+        world.checker.check_timer(machine, name, delay_ms, world.parameters)
         previous = self._timers.pop(name, None)
         if previous is not None:
             previous.cancel()

@@ -6,10 +6,8 @@ The range is half-open. The exit code is 0 when nothing was violated and, over 5
 
 import argparse
 import json
-import multiprocessing
 import sys
 import time
-from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -21,13 +19,9 @@ from primitives.quorum import get_fault_tolerance
 from tests.simulation.campaign import Outcome, build_parameters, draw_plan, run_seed
 from tests.simulation.community import build_constitution
 from tests.simulation.summary import Summary, describe
+from tests.simulation.workers import UsageError, check_jobs, play_all
 
 SEEDS_PER_TASK = 10
-JOBS_MAX = 64
-
-
-class UsageError(Exception):
-    """Wrong arguments; the message says which, and what is possible."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +39,6 @@ def play(task: Task) -> tuple[list[Outcome], float]:
     begun = time.process_time()
     outcomes = [run_seed(seed, task.replicas, task.byzantine) for seed in range(task.first, task.last)]
     return outcomes, time.process_time() - begun
-
-
-def play_all(tasks: Iterable[Task], jobs: int) -> Iterator[tuple[list[Outcome], float]]:
-    """Play tasks in so many processes; the results come in the order of the seeds."""
-    if jobs == 1:
-        yield from map(play, tasks)
-        return
-    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-        yield from pool.imap(play, tasks)
 
 
 def parse_range(text: str) -> range:
@@ -123,8 +108,7 @@ def read_seeds(options: argparse.Namespace) -> range:
     """
     seeds = parse_range(options.seeds)
     check_sizes(options.replicas, options.byzantine)
-    if not 1 <= options.jobs <= JOBS_MAX:
-        raise UsageError(f"--jobs {options.jobs}: between 1 and {JOBS_MAX}")
+    check_jobs(options.jobs)
     if options.trace and len(seeds) != 1:
         raise UsageError("--trace tells one seed: give a range such as 7:8")
     return seeds
@@ -137,7 +121,7 @@ def summarise(seeds: range, options: argparse.Namespace) -> Summary:
         Task(first, min(first + SEEDS_PER_TASK, seeds.stop), options.replicas, options.byzantine)
         for first in range(seeds.start, seeds.stop, SEEDS_PER_TASK)
     ]
-    for outcomes, cpu_s in play_all(tasks, options.jobs):
+    for outcomes, cpu_s in play_all(play, tasks, options.jobs):
         summary.cpu_s += cpu_s
         for outcome in outcomes:
             summary.add(outcome)

@@ -6,7 +6,15 @@ from dataclasses import dataclass, field
 from random import Random
 
 from consensus.codec import encode_envelope
-from consensus.effects import Certified, Diverged, Effect, Equivocation, Notice
+from consensus.effects import (
+    Certified,
+    Diverged,
+    Effect,
+    Equivocation,
+    Notice,
+    ViewChangeStarted,
+    ViewStarted,
+)
 from consensus.events import Event
 from consensus.messages import Envelope
 from consensus.state import ReplicaState
@@ -55,6 +63,11 @@ class Machine:
     lives: int = 0
     refused_start: str | None = None
     """Why the last start was refused."""
+    attempts: int = 0
+    """Views left since the last block that was executed in a view at work."""
+    is_view_active: bool = True
+    drift_ms: int = 0
+    """How far a batch's time may run before its clock."""
 
     @property
     def is_correct(self) -> bool:
@@ -118,12 +131,15 @@ class World:
         self.hits: Counter[str] = Counter()
         self.timeline = Timeline()
         owners = [*range(validators), *twins]
-        self.machines = [Machine(i, get_validator_key(owner)) for i, owner in enumerate(owners)]
+        self.machines = [
+            Machine(i, get_validator_key(owner), drift_ms=parameters.drift_ms)
+            for i, owner in enumerate(owners)
+        ]
         for index in {*twins, *range(validators, len(owners))}:
             self.set_behaviour(index, Behaviour())
         self.network = Network(self.timeline, self.random, self.hits, self._deliver, len(owners))
         self.memory = Memory(self.constitution.membership, self.constitution.genesis_hash)
-        self.checker = Checker(validators)
+        self.checker = Checker(validators, self.constitution.genesis_hash)
         self.told: Told | None = None
         self.noted: Noted | None = None
         self.rewrite_above = REWRITE_ABOVE_BYTES
@@ -177,6 +193,7 @@ class World:
         assert machine.process is None, f"v{index} runs already"
         machine.monotonic_offset_ms = self.random.randrange(10**9)
         machine.refused_start = None
+        machine.attempts, machine.is_view_active = 0, True
         self.note(f"start v{index}")
         try:
             process = Process(self, machine)
@@ -189,6 +206,7 @@ class World:
             return False
         self._take_checked(lambda: self.checker.check_recovered(machine, process.storage.chain.get_height()))
         machine.process = process
+        machine.is_view_active = machine.state.active
         process.start()
         return True
 
@@ -306,6 +324,11 @@ class World:
         """Look at what a replica reports."""
         self.hits[type(notice).__name__] += 1
         match notice:
+            case ViewChangeStarted():
+                machine.attempts += 1
+                machine.is_view_active = False
+            case ViewStarted():
+                machine.is_view_active = True
             case Certified(certificate=certificate):
                 self._take_checked(
                     lambda: self.checker.check_certificate(machine, certificate, self.machines)
