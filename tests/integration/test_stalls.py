@@ -14,7 +14,8 @@ import pytest
 
 from cli.failure import ExitCode
 from cli.network_spec import ConsensusSpec
-from tests.integration.community import GENESIS_S, Community, found_community, play
+from tests.integration.community import GENESIS_S, Community, found_community, play, running
+from tests.integration.links import Links
 from tests.integration.validator import DEADLINE_S, Validator
 
 Status = dict[str, Any]
@@ -195,3 +196,41 @@ def test_a_watched_status_is_refreshed_until_ctrl_c(tmp_path: Path) -> None:
         assert b"Traceback" not in talk
 
     play(found_community(tmp_path / "net"), act)
+
+
+@pytest.mark.slow
+def test_a_divided_network_is_told_by_its_parts_and_one_that_is_cut_off_alone_stops_nobody(
+    tmp_path: Path,
+) -> None:
+    async def act(community: Community, links: Links) -> None:
+        await community.deliver([community.sign_grant()])
+        await links.isolate("node0", "node1")
+        divided = await wait_network(
+            community,
+            lambda told: any(line.startswith("divided: ") for line in told["problems"]),
+            "two halves",
+        )
+        assert divided["committing"] is False
+        assert "divided: node0, node1 and node2, node3 run and do not reach each other" in divided["problems"]
+        assert any(
+            line.startswith("what to do: mend the network between them") for line in divided["problems"]
+        )
+        await links.heal()
+        await links.isolate("node3")
+        alone = await wait_network(
+            community,
+            lambda told: any(line.startswith("node3 takes no part") for line in told["problems"]),
+            "node3 is cut off",
+        )
+        assert alone["committing"] is True
+        await community.deliver([community.sign_grant()], *community.validators[:3])
+        await links.heal()
+        await wait_network(community, lambda told: bool(told["healthy"]), "all is well again")
+        await community.check_acknowledged()
+
+    async def run() -> None:
+        community = found_community(tmp_path / "net", over="proxy")
+        async with community.open_links() as links, running(community):
+            await act(community, links)
+
+    asyncio.run(run())
