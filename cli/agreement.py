@@ -11,14 +11,18 @@ from cli.options import HomeOption, JsonOption, NodeOption, find_home
 from primitives.text import to_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from rich.table import Table
 
     from meter.answers import ConsensusAnswer, PositionAnswer
 
 LINES_DEFAULT = 20
 LINES_MAX = 200
 """A validator remembers so many lines."""
+LINE_CHARACTERS_MAX = 1_000
+"""Of a line of votes: the names of 80 validators, twice."""
 HEADINGS = (
     "validator",
     "epoch",
@@ -43,9 +47,9 @@ def show(*, home: HomeOption = None, node: NodeOption = None, as_json: JsonOptio
         print_json(_describe(answers))
         return
     told = [answer.position for answer in answers.values() if not isinstance(answer, str)]
-    _print_positions(told)
+    build_console().print(build_table(told))
     for position in told:
-        for line in _tell_votes(position):
+        for line in tell_votes(position):
             print_line(line)
     _talk_unanswered(answers)
 
@@ -110,7 +114,9 @@ def _describe(answers: "Mapping[str, ConsensusAnswer | str]", lines: int = 0) ->
     return {"validators": validators}
 
 
-def _print_positions(told: "list[PositionAnswer]") -> None:
+def build_table(told: "Sequence[PositionAnswer]") -> "Table":
+    """Return the positions side by side; what a validator says cannot write on the terminal."""
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
@@ -118,7 +124,7 @@ def _print_positions(told: "list[PositionAnswer]") -> None:
         table.add_column(heading)
     for position in told:
         timers = ", ".join(f"{name} {left_ms} ms" for name, left_ms in sorted(position.timers_ms.items()))
-        table.add_row(
+        cells = (
             position.name,
             str(position.epoch),
             str(position.view),
@@ -130,10 +136,11 @@ def _print_positions(told: "list[PositionAnswer]") -> None:
             str(position.certified_height),
             timers or "none",
         )
-    build_console().print(table)
+        table.add_row(*(escape(to_line(cell)) for cell in cells))
+    return table
 
 
-def _tell_votes(position: "PositionAnswer") -> list[str]:
+def tell_votes(position: "PositionAnswer") -> list[str]:
     """Return who voted for what is open, who left the view, and who complains, as this validator has seen it."""
     lines = [
         f"sequence {each.sequence} is {each.stage}, {each.transactions} transactions, digest {each.digest or '-'};"
@@ -145,10 +152,10 @@ def _tell_votes(position: "PositionAnswer") -> list[str]:
         lines.append(f"left their view: {left} (attempt {position.attempt})")
     if position.complaints:
         lines.append(f"complain of {position.primary}: {', '.join(position.complaints)}")
-    return [to_line(f"{position.name}: {line}", 1_000) for line in lines]
+    return [to_line(f"{position.name}: {line}", LINE_CHARACTERS_MAX) for line in lines]
 
 
 def _talk_unanswered(answers: "Mapping[str, ConsensusAnswer | str]") -> None:
     for url, answer in answers.items():
         if isinstance(answer, str):
-            talk(f"{url} does not answer: {answer}")
+            talk(f"{url} does not answer: {to_line(answer)}")

@@ -11,10 +11,16 @@ import typer
 from cli.console import build_console, print_json, print_line, talk
 from cli.failure import CliError, ExitCode, build_usage_error
 from cli.options import HomeOption, JsonOption, NodeOption, find_home
+from primitives.text import to_line
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.table import Table
+
     from cli.client_settings import ClientHome
     from cli.diagnosis import Answers, Diagnosis
+    from meter.answers import StatusAnswer
     from vm.genesis import Genesis
 
 WATCH_PERIOD_S = 2.0
@@ -81,30 +87,37 @@ def _describe(genesis: "Genesis", answers: "Answers", diagnosis: "Diagnosis") ->
 
 
 def _print(genesis: "Genesis", answers: "Answers", diagnosis: "Diagnosis") -> None:
-    from rich.table import Table
-
-    from cli.diagnosis import is_connected
-
     told = [answer for answer in answers.values() if not isinstance(answer, str)]
     print_line(f"{genesis.name}: {len(told)} of {len(answers)} validators answer")
     if told:
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-        for heading in ("validator", "phase", "block", "certified", "view", "primary", "links", "waiting tx"):
-            table.add_column(heading)
-        for answer in told:
-            links = f"{sum(is_connected(peer) for peer in answer.peers)}/{len(answer.peers)}"
-            table.add_row(
-                answer.name,
-                answer.phase.replace("_", " "),
-                str(answer.height),
-                str(answer.certified_height),
-                str(answer.view),
-                answer.primary,
-                links,
-                str(answer.mempool),
-            )
-        build_console().print(table)
+        build_console().print(build_table(told))
     for line in diagnosis.lines:
         talk(line)
     if not diagnosis.lines:
         talk("all is well")
+
+
+def build_table(told: "Sequence[StatusAnswer]") -> "Table":
+    """Return the validators side by side; what one says cannot write on the terminal."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from cli.diagnosis import is_connected
+
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in ("validator", "phase", "block", "certified", "view", "primary", "links", "waiting tx"):
+        table.add_column(heading)
+    for answer in told:
+        links = f"{sum(is_connected(peer) for peer in answer.peers)}/{len(answer.peers)}"
+        cells = (
+            answer.name,
+            answer.phase.replace("_", " "),
+            str(answer.height),
+            str(answer.certified_height),
+            str(answer.view),
+            answer.primary,
+            links,
+            str(answer.mempool),
+        )
+        table.add_row(*(escape(to_line(cell)) for cell in cells))
+    return table
