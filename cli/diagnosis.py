@@ -11,8 +11,8 @@ from primitives.text import to_line
 
 LAG_BLOCKS_MAX = 2
 """A validator that is further behind than this does not follow (the same bound as /readyz)."""
-FOLLOWING_PHASES = frozenset({"normal", "view_change"})
-"""A view change is agreement at work; it is told by ``waiting`` when it takes long."""
+FOLLOWING_PHASES = frozenset({"normal", "view_change", "observing"})
+"""A view change is agreement at work, told by ``waiting`` when it takes long; an observer need not vote."""
 CLOCKS_MIN = 3
 """Of two clocks that differ nobody knows which one is wrong; the median of three is a right one."""
 LINE_CHARACTERS_MAX = 1_000

@@ -25,6 +25,7 @@ class Cause(StrEnum):
     PHASE = "phase"
     QUORUM_MISSING = "quorum_missing"
     CATCHING_UP = "catching_up"
+    SILENT = "silent"
     VIEW_CHANGE = "view_change"
     CLOCK = "clock"
     EXECUTING = "executing"
@@ -145,9 +146,11 @@ def find_cause(position: Position, around: Surroundings, missing: Sequence[Missi
         return Cause.QUORUM_MISSING
     if position.phase == "catching_up":
         return Cause.CATCHING_UP
+    if position.phase == "silent":
+        return Cause.SILENT
     if position.phase == "view_change":
         return Cause.VIEW_CHANGE
-    if position.phase != "normal":
+    if position.phase not in {"normal", "observing"}:
         return Cause.PHASE
     if any(each.ahead_ms for each in position.open):
         return Cause.CLOCK
@@ -192,6 +195,8 @@ def _tell_cause(cause: Cause, position: Position, around: Surroundings, missing:
         case Cause.CATCHING_UP:
             heights = f"it has block {position.executed_height}, others have {position.claimed_height}"
             return f"this validator fetches blocks that it missed ({heights})"
+        case Cause.SILENT:
+            return _tell_silence(position)
         case Cause.VIEW_CHANGE:
             return f"{_tell_attempt(position, missing)}; {_tell_next_attempt(position)}"
         case Cause.CLOCK:
@@ -224,6 +229,8 @@ def _advise(cause: Cause, position: Position, missing: Sequence[Missing]) -> str
             return f"bring {wanted} of them back: {advise_missing(missing)}"
         case Cause.CATCHING_UP:
             return "wait; it votes again by itself when it is up to date"
+        case Cause.SILENT:
+            return "wait, it votes again by itself; if a copy of its home runs somewhere else, stop that one for good"
         case Cause.VIEW_CHANGE:
             return (
                 f"wait; {advise_missing(missing)}"
@@ -275,6 +282,19 @@ def tell_missing(missing: Missing) -> str:
     return f"{missing.name} (for {tell_duration(missing.for_ms)}{heard}{reason})"
 
 
+def _tell_silence(position: Position) -> str:
+    """Return what a silent replica waits for."""
+    quiet = position.silence
+    if quiet is None or quiet.until is None:
+        answered, needed = (0, 0) if quiet is None else (len(quiet.answered), quiet.needed)
+        asks = "this validator does not vote before it knows what its key has signed"
+        return f"{asks}: {answered} of the {needed} answers that it needs have come"
+    return (
+        "the key of this validator has signed more than its journal holds: it does not vote until sequence"
+        f" {quiet.until} has its certificate; the last one that has is {position.low_watermark}"
+    )
+
+
 def _tell_attempt(position: Position, missing: Sequence[Missing]) -> str:
     who = position.primary
     led = "led by this validator" if who == position.name else f"led by {who}"
@@ -322,8 +342,13 @@ def _tell_outlook(position: Position) -> str:
 def _tell_position(position: Position) -> list[str]:
     lead = "it leads" if position.primary == position.name else f"{position.primary} leads"
     heights = f"block {position.executed_height}; block {position.certified_height} has its certificate"
-    view = f"It is in view {position.view} of epoch {position.epoch}, which {lead}."
-    return [f"{position.name} has executed {heights}.", view]
+    told = [
+        f"{position.name} has executed {heights}.",
+        f"It is in view {position.view} of epoch {position.epoch}, which {lead}.",
+    ]
+    if position.name not in position.validators:
+        told.append("It is not among the validators of this epoch: it follows them and does not vote.")
+    return told
 
 
 def _tell_contacts(around: Surroundings, missing: Sequence[Missing]) -> list[str]:

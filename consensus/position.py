@@ -10,7 +10,7 @@ from consensus.log import get_vote_digest, select_matching
 from consensus.messages import Envelope, PrePrepare, ViewChange
 from consensus.ordering import compute_ahead_ms
 from consensus.replica import describe_phase
-from consensus.state import Instance, ReplicaState
+from consensus.state import Instance, ReplicaState, Silence
 from consensus.transcript import shorten
 from consensus.window import WINDOW
 from primitives.batch import NULL_DIGEST
@@ -35,6 +35,17 @@ class OpenSequence:
     prepared: tuple[str, ...] = ()
     committed: tuple[str, ...] = ()
     ahead_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """Why a replica does not vote although it could: it asks what its key has signed, and so many must answer; or the
+    key has signed more than its journal holds, and a certificate must pass the sequence ``until`` first.
+    """
+
+    answered: tuple[str, ...]
+    needed: int
+    until: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,14 +81,20 @@ class Position:
     timers_ms: Mapping[str, int]
     timeout_ms: int
     next_timeout_ms: int
+    silence: Quiet | None = None
 
 
-def describe_position(state: ReplicaState, now: Now, timers_ms: Mapping[TimerName, int]) -> Position:
-    """Return where a replica stands; ``timers_ms`` is what is left of each timer, as its host knows."""
-    membership = state.settings.membership
+def describe_position(
+    state: ReplicaState, now: Now, timers_ms: Mapping[TimerName, int], name: str | None = None
+) -> Position:
+    """Return where a replica stands; ``timers_ms`` is what is left of each timer, as its host knows.
+
+    ``name`` is its own: one that is not, or no more, among the validators is not named by them.
+    """
+    membership = state.membership
     next_view = View(state.view + 1)
     return Position(
-        name=membership.get_name(state.own),
+        name=name or membership.get_name(state.own),
         validators=tuple(validator.name for validator in membership.validators),
         quorum=membership.quorum,
         weak_quorum=membership.weak_quorum,
@@ -101,6 +118,16 @@ def describe_position(state: ReplicaState, now: Now, timers_ms: Mapping[TimerNam
         timers_ms={n.value: max(0, timers_ms[n]) for n in TimerName if n in timers_ms and n in state.timers},
         timeout_ms=timers.compute_timeout_ms(state),
         next_timeout_ms=timers.compute_timeout_ms(state, later=1),
+        silence=None if state.silence is None else _describe_silence(state, state.silence),
+    )
+
+
+def _describe_silence(state: ReplicaState, silence: Silence) -> Quiet:
+    quorum = state.membership.quorum
+    return Quiet(
+        answered=_name_all(state, list(silence.testimonies)),
+        needed=quorum if silence.is_past_unknown else quorum - 1,
+        until=silence.until,
     )
 
 
@@ -191,5 +218,5 @@ def _sort(
     state: ReplicaState, replicas: Mapping[ReplicaId, object] | list[ReplicaId]
 ) -> list[tuple[ReplicaId, str]]:
     """Return replicas with their names, in the order of the membership."""
-    membership = state.settings.membership
+    membership = state.membership
     return [(replica, membership.get_name(replica)) for replica in membership.replicas if replica in replicas]

@@ -140,7 +140,7 @@ async def _open_node(
         intake.connect(network, host.offer_batch)
         wires.connect(host, inbox, intake, Answers(replica, mempool, chain))
         _pin_latest(queries, storage)
-        standing = Standing(host, network, mempool, batcher, heard, story, genesis.consensus)
+        standing = Standing(config.name, host, network, mempool, batcher, heard, story, genesis.consensus)
         rim = Rim(config.name, constitution, host, network, standing, mempool, queries, metrics, verifier)
         await stack.enter_async_context(open_api(rim.build_services(intake, bookkeeping), config.api))
         node = Node(host, inbox, watch)

@@ -105,7 +105,7 @@ class Rim:
 
     @property
     def _membership(self) -> Membership:
-        return self._constitution.membership
+        return self._host.replica.view.membership
 
     def _set_gauges(self, connected: int, explanation: Explanation) -> None:
         state = self._host.replica.view

@@ -23,6 +23,7 @@ class Standing:
 
     def __init__(
         self,
+        name: str,
         host: Host,
         network: Network,
         mempool: Mempool,
@@ -31,6 +32,7 @@ class Standing:
         story: Story,
         parameters: ConsensusParameters,
     ) -> None:
+        self._name = name
         self._host = host
         self._network = network
         self._mempool = mempool
@@ -41,7 +43,8 @@ class Standing:
 
     def describe(self) -> Position:
         """Return the replica's position."""
-        return describe_position(self._host.replica.view, self._host.now(), self._host.get_timers_ms())
+        host = self._host
+        return describe_position(host.replica.view, host.now(), host.get_timers_ms(), self._name)
 
     def explain(self) -> Explanation:
         """Return why nothing is committed, or that all is well."""
@@ -62,12 +65,26 @@ class Standing:
         now = self._host.now()
         waited_ms = self._mempool.compute_oldest_age_ms(now.monotonic_ms)
         return Surroundings(
-            contacts=tuple(self._build_contact(peer, now.monotonic_ms) for peer in self._network.get_peers()),
+            contacts=self._build_contacts(now.monotonic_ms),
             pending=len(self._mempool),
             waited_ms=max(waited_ms, self._batcher.compute_overdue_ms(now)),
             silence_ms=self._batcher.compute_silence_ms(now),
             silent_ms=max(SILENT_MIN_MS, timers.COMPLAINT_PERIODS * self._parameters.resend_ms),
             patience_ms=2 * self._parameters.view_timeout_ms,
+        )
+
+    def _build_contacts(self, now_ms: MonotonicMs) -> tuple[Contact, ...]:
+        """Return the other validators of the epoch, in its order; the links may know others, or not all of them yet."""
+        state = self._host.replica.view
+        peers = {bytes.fromhex(peer.key): peer for peer in self._network.get_peers()}
+        return tuple(
+            self._build_contact(peers[replica], now_ms)
+            if replica in peers
+            else Contact(
+                state.membership.get_name(replica), is_linked=False, since_ms=0, error="no address is known"
+            )
+            for replica in state.membership.replicas
+            if replica != state.own
         )
 
     def _build_contact(self, peer: PeerStatus, now_ms: MonotonicMs) -> Contact:

@@ -6,7 +6,16 @@ from dataclasses import dataclass
 
 import structlog
 
-from consensus.effects import Broadcast, Effect, Send, StartTimer, StopTimer, TimerName
+from consensus.effects import (
+    Broadcast,
+    Effect,
+    EpochStarted,
+    Report,
+    Send,
+    StartTimer,
+    StopTimer,
+    TimerName,
+)
 from consensus.events import Event, Received, TimerFired
 from consensus.membership import Membership
 from consensus.messages import Status
@@ -29,7 +38,10 @@ class StoryLine:
 
 
 class Story:
-    """A bounded ring of lines. One that comes again moves to the end and is counted: repetitions push nothing out."""
+    """A bounded ring of lines. One that comes again moves to the end and is counted: repetitions push nothing out.
+
+    Validators are named by the membership of the epoch, whose beginning is told like everything else.
+    """
 
     def __init__(self, membership: Membership) -> None:
         self._membership = membership
@@ -52,6 +64,8 @@ class Story:
         if is_event_told(event):
             yield describe_event(self._membership, event)
         for effect in effects:
+            if isinstance(effect, Report) and isinstance(effect.notice, EpochStarted):
+                self._membership = effect.notice.membership
             if is_effect_told(effect):
                 yield describe_effect(self._membership, effect)
 

@@ -15,7 +15,7 @@ from consensus.explanation import (
     explain,
     tell_duration,
 )
-from consensus.position import OpenSequence, Position, describe_position
+from consensus.position import OpenSequence, Position, Quiet, describe_position
 from tests.consensus.cluster import Cluster
 
 NAMES = ("node0", "node1", "node2", "node3")
@@ -221,6 +221,29 @@ def test_a_validator_that_catches_up_says_how_far_and_that_nothing_is_to_be_done
     assert told.advice == "wait; it votes again by itself when it is up to date"
 
 
+def test_a_silent_validator_says_how_many_answers_it_waits_for_or_which_certificate() -> None:
+    asking = replace(IDLE, phase="silent", silence=Quiet(("node1",), 2, None))
+    assert explain(asking, CALM).headline == (
+        "this validator does not vote before it knows what its key has signed:"
+        " 1 of the 2 answers that it needs have come"
+    )
+    silenced = replace(IDLE, phase="silent", silence=Quiet(("node0", "node1", "node2"), 3, 261))
+    told = explain(silenced, CALM)
+    assert told.headline == (
+        "the key of this validator has signed more than its journal holds: it does not vote until sequence 261 has its"
+        " certificate; the last one that has is 5"
+    )
+    assert "if a copy of its home runs somewhere else, stop that one for good" in told.advice
+
+
+def test_who_is_not_among_the_validators_follows_them_and_that_is_no_stall() -> None:
+    observing = replace(IDLE, name="node9", phase="observing")
+    told = explain(observing, CALM)
+    assert is_calm(told)
+    assert "It is not among the validators of this epoch: it follows them and does not vote." in told.story
+    assert explain(observing, without("node0", "node1")).cause is Cause.QUORUM_MISSING
+
+
 def test_a_halted_validator_comes_before_everything_else() -> None:
     told = explain(replace(IDLE, phase="halted"), without("node0", "node1", "node2"))
     assert told.cause is Cause.HALTED
@@ -295,6 +318,7 @@ def test_every_cause_but_none_has_a_summary_with_what_to_do_and_that_nothing_is_
         explain(replace(IDLE, phase="abstaining"), CALM),
         explain(IDLE, without("node0", "node1")),
         explain(replace(IDLE, phase="catching_up"), CALM),
+        explain(replace(IDLE, phase="silent"), CALM),
         explain(CHANGING, CALM),
         explain(replace(IDLE, open=held), CALM),
         explain(replace(IDLE, executing=True), LATE),

@@ -1,11 +1,14 @@
 """What is shown of a replica is what it knows, by name: from real replicas that were told real messages."""
 
+from consensus import messages  # by way of the module: pytest takes a name that begins with Test for tests
+from consensus.codec import NONCE_BYTES
 from consensus.effects import TimerName
 from consensus.messages import Commit, Complaint, Prepare, ViewChange
-from consensus.position import OPEN_SHOWN_MAX, Position, describe_position
+from consensus.position import OPEN_SHOWN_MAX, Position, Quiet, describe_position
+from consensus.replica import Replica
 from consensus.window import WINDOW
-from tests.consensus.builders import Desk, batch_of, empty_new_view, now, pre_prepare, say
-from tests.consensus.cluster import START_WALL_MS, Cluster
+from tests.consensus.builders import Desk, batch_of, empty_new_view, name, now, pre_prepare, say
+from tests.consensus.cluster import START_WALL_MS, Cluster, build_first_header, build_settings
 
 BATCH = batch_of()
 DRIFT_MS = 2_000
@@ -122,6 +125,21 @@ def test_view_changes_of_earlier_views_are_not_shown() -> None:
     desk.hear(empty_new_view(1))
     assert look(desk).view == 1
     assert look(desk).view_changes == {}
+
+
+def test_a_replica_that_asks_what_it_signed_says_whose_answers_have_come_and_how_many_it_needs() -> None:
+    asking = Replica(build_settings(4, 1), build_first_header(), None, nonce=b"n" * NONCE_BYTES)
+    desk = Desk(1, asking)
+    desk.hear(say(2, messages.Testimony(0, name(1), b"n" * NONCE_BYTES, None, ())))
+    position = look(desk)
+    assert position.phase == "silent"
+    assert position.silence == Quiet(("v2",), 2, None)
+    desk.hear(say(3, messages.Testimony(0, name(1), b"n" * NONCE_BYTES, None, ())))
+    assert (look(desk).phase, look(desk).silence) == ("normal", None)
+
+
+def test_its_own_name_is_given_to_a_replica_that_is_no_validator() -> None:
+    assert describe_position(Desk(1).replica.view, now(), {}, "node9").name == "node9"
 
 
 def test_a_flood_of_open_sequences_is_shown_from_the_lowest_and_not_beyond_the_bound() -> None:
