@@ -11,7 +11,7 @@ from cli.failure import ExitCode
 from tests.integration.chaos.disks import Disks, wait_refusal
 from tests.integration.chaos.load import Clocks
 from tests.integration.community import Community
-from tests.integration.validator import Validator
+from tests.integration.validator import Validator, until
 
 DOWN_S = (0.0, 4.0)
 FROZEN_S = (0.3, 7.0)
@@ -104,8 +104,9 @@ async def kill_all(stage: Stage) -> None:
 
 
 async def stop_one(stage: Stage) -> None:
-    """A validator is restarted in order."""
+    """A validator is restarted in order; one that still starts would end by the signal itself."""
     validator = stage.chance.choice(stage.validators)
+    await until(lambda: validator.read_status() is not None, f"{validator.name} answers")
     stage.hits["stops"] += 1
     validator.send(stage.chance.choice([signal.SIGTERM, signal.SIGINT]))
     code = await validator.wait_exit()
