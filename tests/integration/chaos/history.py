@@ -12,7 +12,10 @@ from tests.integration.validator import Validator
 
 Blocks = Sequence[Mapping[str, Any]]
 
-LOUD = ("equivocation", "diverged", "message_refused", "request_failed", "peer_banned")
+LOUD = (
+    *("equivocation", "diverged", "key_in_use", "voice_lost"),
+    *("message_refused", "request_failed", "peer_banned"),
+)
 """Events that no fault of processes, links, disks or clocks excuses."""
 
 
