@@ -86,11 +86,23 @@ def decode_record(data: bytes) -> JournalRecord:
 
 
 def is_vote_record(record: JournalRecord) -> bool:
-    """Tell whether losing the record could make this replica contradict itself: it is written twice."""
+    """Tell whether losing the record could break a promise: it is written twice.
+
+    A commit promises that its prepared certificate will be shown in view changes. A lost batch is fetched again, and
+    a view whose new-view was lost is not worked in.
+    """
     match record:
-        case ViewEntered() | OwnMessage() | OwnProposal() | SignedHeader() | KnownCertificate() | Silenced():
+        case (
+            ViewEntered()
+            | OwnMessage()
+            | OwnProposal()
+            | SignedHeader()
+            | KnownCertificate()
+            | PreparedRecord()
+            | Silenced()
+        ):
             return True
-        case AcceptedBatch() | AcceptedNewView() | PreparedRecord():
+        case AcceptedBatch() | AcceptedNewView():
             return False
         case _:
             assert_never(record)

@@ -6,14 +6,17 @@ new block: torn writes of one sync never touch what an earlier sync made durable
 anyway. A group holds the frames of its records in order and then, from the next 512 bytes on, the second copies of
 those that are written twice.
 
-A frame is a head (magic word, copy, number of the record in the file, number of its group's last record, length, check
-of the head), the record, and a checksum over all of it. Head check and checksum also cover genesis hash, salt and place
-in the file, so that no bytes inside a record (transactions are written by strangers) can pass for a frame.
+A frame is a head (magic word, copy, number of the record in the file, numbers of its group's first and last record,
+how many of the group are written twice, length, check of the head), the record, and a checksum over all of it. Head
+check and checksum also cover genesis hash, salt and place in the file, so that no bytes inside a record (transactions
+are written by strangers) can pass for a frame.
 
-What is found is judged by the records' numbers. A number missing below a valid one is damage in the middle, refused.
-Numbers missing at the end are a torn tail, which was never synced and so never spoken of; but where a second copy of
-the same group is there, all its records had been written: refused. So is an end where heads of two groups are left,
-as only the last group can be torn. Damage to one copy of two is healed.
+What is found is judged by the records' numbers. A number missing below the last group is damage, refused: the next
+group was begun only after the sync of this one returned. In the last group the power may have gone before the sync did:
+then its end is missing, or whole sectors in the middle are, as they reach the medium in any order and read as zeros.
+Only then is something missing taken for torn. If every record that is written twice is there, all that is there is
+kept: what was never synced was never spoken of, and a promise too many does no harm. If not, the group was not synced,
+and ends before the first missing record. Damage to one copy of two is healed.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -41,7 +44,7 @@ _FILE_MAGIC = b"gridbft journal\n"
 _FRAME_MAGIC = b"\xf7GBJ"
 _HEADER = Struct(f">{len(_FILE_MAGIC)}sH{DIGEST_BYTES}sQ{SALT_BYTES}s")
 _HEADER_BYTES = _HEADER.size + DIGEST_BYTES
-_HEAD = Struct(">4sBQQI")
+_HEAD = Struct(">4sBQQQII")
 _CHECK_BYTES = 8
 _HEAD_BYTES = _HEAD.size + _CHECK_BYTES
 _CHECKSUM_BYTES = DIGEST_BYTES
@@ -82,11 +85,20 @@ class Scan:
     is_degraded: bool
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class _Group:
+    """The numbers of its first and last record, and how many are written twice."""
+
+    first: int
+    last: int
+    pairs: int
+
+
 @dataclass(frozen=True, slots=True)
 class _Frame:
     copy: int
     number: int
-    last: int
+    group: _Group
     record: bytes
     offset: int
     is_intact: bool = True
@@ -120,15 +132,16 @@ def build_group(
 ) -> bytes:
     """Return the bytes of one sync, to be written at ``offset``: (record, twice), numbered from ``first_number``."""
     group = bytearray(-offset % BLOCK_BYTES)
-    last = first_number + len(records) - 1
+    pairs = sum(twice for _, twice in records)
+    place = _Group(first_number, first_number + len(records) - 1, pairs)
     for number, (record, twice) in enumerate(records, first_number):
-        frame = _Frame(FIRST if twice else ONLY, number, last, record, offset + len(group))
+        frame = _Frame(FIRST if twice else ONLY, number, place, record, offset + len(group))
         group += _build_frame(header, frame)
-    if any(twice for _, twice in records):
+    if pairs:
         group += bytes(-(offset + len(group)) % SECTOR_BYTES)
     for number, (record, twice) in enumerate(records, first_number):
         if twice:
-            group += _build_frame(header, _Frame(SECOND, number, last, record, offset + len(group)))
+            group += _build_frame(header, _Frame(SECOND, number, place, record, offset + len(group)))
     group += bytes(-(offset + len(group)) % BLOCK_BYTES)
     return bytes(group)
 
@@ -141,37 +154,65 @@ def scan(data: bytes, header: FileHeader) -> Scan:
 
     """
     found = list(_find_frames(data, header))
-    frames = [frame for frame in found if frame.is_intact]
     copies: dict[int, list[_Frame]] = {}
-    for frame in frames:
-        copies.setdefault(frame.number, []).append(frame)
-    for number in range(len(copies)):
+    for frame in found:
+        if frame.is_intact:
+            copies.setdefault(frame.number, []).append(frame)
+    last = max((frame.group for frame in found), default=_Group(0, -1, 0))
+    for number in range(last.first):
         if number not in copies:
             before = copies[number - 1][0] if number else None
             raise Damage(
-                BLOCK_BYTES if before is None else before.offset + _get_frame_bytes(before.record),
+                BLOCK_BYTES if before is None else _get_end(before),
                 f"record {number} is lost and later ones are not",
             )
-    for frame in frames:
-        if frame.copy == SECOND and frame.last >= len(copies):
-            raise Damage(
-                frame.offset, f"record {frame.last} is lost although its group had been written whole"
-            )
-    if len({frame.last for frame in found if frame.last >= len(copies)}) > 1:
-        raise Damage(
-            frames[-1].offset if frames else BLOCK_BYTES,
-            f"record {len(copies)} is lost and more than one group with it",
-        )
-    end = frames[-1].offset + _get_frame_bytes(frames[-1].record) if frames else min(BLOCK_BYTES, len(data))
-    records = [(copies[number][0].record, copies[number][0].copy != ONLY) for number in range(len(copies))]
+    kept = _choose_kept(data, last, found, copies)
+    frames = [frame for frame in found if frame.is_intact and frame.number in kept]
+    end = _get_end(frames[-1]) if frames else min(BLOCK_BYTES, len(data))
     return Scan(
-        records=records,
+        records=[(copies[number][0].record, copies[number][0].copy != ONLY) for number in kept],
         end=end,
         is_torn=data.count(0, end) < len(data) - end,
         is_degraded=data[:BLOCK_BYTES] != build_header(header)
         or not _is_padding_clean(data, frames)
-        or any(len(found) != (1 if found[0].copy == ONLY else 2) for found in copies.values()),
+        or kept != list(range(len(kept)))
+        or any(len(copies[number]) != (1 if copies[number][0].copy == ONLY else 2) for number in kept),
     )
+
+
+def _choose_kept(
+    data: bytes, last: _Group, found: Sequence[_Frame], copies: dict[int, list[_Frame]]
+) -> list[int]:
+    """Return the numbers of the records to be believed, in order: all, or what a torn last group leaves.
+
+    Raises:
+        Damage: something of the last group is missing that no power cut takes.
+
+    """
+    numbers = range(last.last + 1)
+    missing = [number for number in numbers if number not in copies]
+    if not missing:
+        return list(numbers)
+    own = [frame for frame in found if frame.group == last]
+    is_end_missing = all(
+        frame.number < missing[0] and frame.copy != SECOND for frame in own if frame.is_intact
+    )
+    start = max(
+        (_get_end(frame) for frame in found if frame.is_intact and frame.group != last), default=BLOCK_BYTES
+    )
+    if not is_end_missing and not _has_lost_sector(data, start + -start % BLOCK_BYTES):
+        raise Damage(own[0].offset, f"record {missing[0]} is lost although its group had been written whole")
+    pairs = {frame.number for frame in own if frame.is_intact and frame.copy != ONLY}
+    if len(pairs) == last.pairs:
+        return [number for number in numbers if number in copies]
+    return list(range(missing[0]))
+
+
+def _has_lost_sector(data: bytes, start: int) -> bool:
+    """Tell whether a sector from ``start`` on holds zeros only and later ones do not: it never reached the medium."""
+    used = len(data.rstrip(b"\0"))
+    sectors = range(start, used - SECTOR_BYTES, SECTOR_BYTES)
+    return any(data.count(0, sector, sector + SECTOR_BYTES) == SECTOR_BYTES for sector in sectors)
 
 
 def _find_frames(data: bytes, header: FileHeader) -> Iterator[_Frame]:
@@ -182,7 +223,7 @@ def _find_frames(data: bytes, header: FileHeader) -> Iterator[_Frame]:
         position = offset + 1
         if frame is not None:
             if frame.is_intact:
-                position = offset + _get_frame_bytes(frame.record)
+                position = _get_end(frame)
             yield frame
 
 
@@ -192,16 +233,19 @@ def _is_padding_clean(data: bytes, frames: Iterable[_Frame]) -> bool:
     for frame in frames:
         if data.count(0, position, frame.offset) < frame.offset - position:
             return False
-        position = frame.offset + _get_frame_bytes(frame.record)
+        position = _get_end(frame)
     return True
 
 
-def _get_frame_bytes(record: bytes) -> int:
-    return _HEAD_BYTES + len(record) + _CHECKSUM_BYTES
+def _get_end(frame: _Frame) -> int:
+    return frame.offset + _HEAD_BYTES + len(frame.record) + _CHECKSUM_BYTES
 
 
 def _build_frame(header: FileHeader, frame: _Frame) -> bytes:
-    fields = _HEAD.pack(_FRAME_MAGIC, frame.copy, frame.number, frame.last, len(frame.record))
+    group = frame.group
+    fields = _HEAD.pack(
+        _FRAME_MAGIC, frame.copy, frame.number, group.first, group.last, group.pairs, len(frame.record)
+    )
     head = fields + _compute_check(header, frame.offset, fields)
     return head + frame.record + _compute_checksum(header, frame.offset, head, frame.record)
 
@@ -215,15 +259,15 @@ def _read_frame(data: bytes, header: FileHeader, offset: int) -> _Frame | None:
     head = data[offset:start]
     if len(head) < _HEAD_BYTES:
         return None
-    _, copy, number, last, length = _HEAD.unpack(head[: _HEAD.size])
-    if copy not in _COPIES or last < number or length > RECORD_BYTES_MAX:
+    _, copy, number, first, last, pairs, length = _HEAD.unpack(head[: _HEAD.size])
+    if copy not in _COPIES or not first <= number <= last or length > RECORD_BYTES_MAX:
         return None
     if head[_HEAD.size :] != _compute_check(header, offset, head[: _HEAD.size]):
         return None
     end = start + length
     record, checksum = data[start:end], data[end : end + _CHECKSUM_BYTES]
     is_intact = len(record) == length and checksum == _compute_checksum(header, offset, head, record)
-    return _Frame(copy, number, last, record, offset, is_intact)
+    return _Frame(copy, number, _Group(first, last, pairs), record, offset, is_intact)
 
 
 def _compute_check(header: FileHeader, offset: int, fields: bytes) -> bytes:

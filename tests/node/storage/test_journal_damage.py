@@ -1,5 +1,6 @@
 """Every byte of a journal cut off or flipped: healed, refused or cut as a torn tail, and never a vote forgotten."""
 
+import random
 import time
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from tests.node.storage.journals import (
 from tests.node.storage.simulated_files import SimulatedFiles
 
 SAMPLE = build_sample()
+VOTES = [record for group in GROUPS for record, twice in group if twice]
 HEADER = read_header(SAMPLE)
 GROUP_OFFSETS = [len(build_sample(GROUPS[:count])) for count in range(len(GROUPS))]
 
@@ -151,7 +153,7 @@ def test_more_than_one_group_damaged_at_the_end_is_no_torn_tail(count: int) -> N
     groups = GROUPS[:4]
     data = build_sample(groups)
     doomed = [record for group in groups[-count:] for record, _ in group]
-    with pytest.raises(JournalCorrupt, match="more than one group"):
+    with pytest.raises(JournalCorrupt, match="and later ones are not"):
         read_records(spoil(data, *(place for record in doomed for place in find_copies(record, data))))
 
 
@@ -167,8 +169,62 @@ def test_a_lost_sector_never_takes_both_copies_of_a_vote() -> None:
         try:
             found, _ = read_records(data)
         except JournalCorrupt:
+            assert start < GROUP_OFFSETS[-1]
             continue
-        assert found == RECORDS, start
+        assert found == RECORDS or start >= GROUP_OFFSETS[-1]
+        assert [record for record in found if record in VOTES] == VOTES, start
+
+
+def build_wide_group() -> tuple[bytes, list[tuple[bytes, bool]]]:
+    """Build a journal whose last group fills sixteen sectors, and that group."""
+    wide = [(bytes([65 + number]) * 400, number % 3 != 0) for number in range(9)]
+    return build_sample([*GROUPS, wide]), wide
+
+
+def test_sectors_of_the_last_group_that_reached_the_medium_in_any_order_are_a_torn_tail() -> None:
+    data, wide = build_wide_group()
+    start = len(SAMPLE)
+    sectors = [
+        place for place in range(start, len(data), SECTOR_BYTES) if any(data[place : place + SECTOR_BYTES])
+    ]
+    assert len(sectors) > 12
+    rng = random.Random(5)
+    whole = 0
+    for _ in range(600):
+        written = bytearray(data)
+        chance = rng.random()
+        lost = [place for place in sectors if rng.random() < chance]
+        for place in lost:
+            written[place : place + SECTOR_BYTES] = bytes(SECTOR_BYTES)
+        found, after = read_records(bytes(written))
+        assert found[: len(RECORDS)] == RECORDS, lost
+        torn = found[len(RECORDS) :]
+        assert torn == [record for record, _ in wide if record in torn], lost  # in order, and none twice
+        votes = [record for record, twice in wide if twice]
+        if set(votes) <= set(torn):
+            whole += 1
+        else:
+            assert torn == [record for record, _ in wide[: len(torn)]], lost
+        assert read_records(after) == (found, after), lost
+    assert 100 < whole < 500
+
+
+def test_the_same_sectors_lost_below_the_last_group_are_refused_unless_copies_are_left() -> None:
+    data, wide = build_wide_group()
+    data = build_sample([*GROUPS, wide, [(b"later", True)]])
+    records = [*RECORDS, *(record for record, _ in wide), b"later"]
+    rng = random.Random(6)
+    refused = 0
+    for _ in range(200):
+        written = bytearray(data)
+        for place in range(len(SAMPLE), len(data) - BLOCK_BYTES, SECTOR_BYTES):
+            if rng.random() < 0.2:
+                written[place : place + SECTOR_BYTES] = bytes(SECTOR_BYTES)
+        try:
+            assert read_records(bytes(written))[0] == records
+        except JournalCorrupt:
+            refused += 1
+    assert 20 < refused < 200
 
 
 def test_either_header_alone_is_enough_and_is_healed() -> None:
