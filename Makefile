@@ -85,8 +85,9 @@ reliability: $(STAMP) ## write docs/reliability.md from the recorded campaigns
 reliability-record: chaos fuzz ## run every campaign of docs/reliability.md, record it, and write the page
 	$(BIN)/python -m benchmarks.reliability render
 
-sim: $(STAMP) ## SEEDS random runs of the simulated network, over both cores
+sim: $(STAMP) ## SEEDS random runs of the simulated network over both cores, and a crash at every write
 	$(BIN)/python -m tests.simulation.run --seeds $(FIRST):$$(($(FIRST) + $(SEEDS))) --jobs $(JOBS)
+	$(BIN)/python -m tests.simulation.crash_points --fates 4
 
 SCHEDULES ?= 10000
 

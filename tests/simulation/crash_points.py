@@ -217,7 +217,7 @@ def recover(world: CrashWorld, point: Point | None) -> None:
 
 def expect_named_stop(world: CrashWorld, victim: Machine) -> None:
     """Refuse that a validator goes on after its disk refused, or stops without a name."""
-    if victim.is_alive and world.disk.failures:
+    if victim.is_alive and (world.disk.failed or world.disk.refused_full):
         raise ViolationError("persist", victim.index, world.now_ms, "it goes on although its disk refused")
     said = victim.refused_start or " ".join(name for name in world.hits if name.startswith("stopped_"))
     if not victim.is_alive and not any(

@@ -1,7 +1,8 @@
 """A validator's disk in memory: the journal's files and the store, with what of them is on the medium.
 
 Every changing operation may fail, or be the last one before the power goes. What was synced survives a power cut; of
-what was not, a prefix may: of a file's tail with zeros or nothing behind it, of the store's unsynced writes.
+what was not, any part may: sectors of a file's tail in any order, with zeros between them; a prefix of the store's
+unsynced writes.
 """
 
 import errno
@@ -149,7 +150,7 @@ class VirtualFiles:
         tail = len(inode.data) - inode.synced
         if tail == 0:
             return 0
-        fate = random.randrange(4)
+        fate = random.randrange(5)
         if fate == 0:
             del inode.data[inode.synced :]
         elif fate == 1:
@@ -157,6 +158,11 @@ class VirtualFiles:
         elif fate == 2:  # the length reached the medium, the last sectors did not
             start = inode.synced + random.randrange(tail) // SECTOR_BYTES * SECTOR_BYTES
             inode.data[start:] = bytes(len(inode.data) - start)
+        elif fate == 3:  # sectors reach the medium in any order
+            for start in range(inode.synced, len(inode.data), SECTOR_BYTES):
+                if random.random() < 0.5:
+                    end = min(start + SECTOR_BYTES, len(inode.data))
+                    inode.data[start:end] = bytes(end - start)
         inode.synced = len(inode.data)
         return 1
 
