@@ -35,7 +35,7 @@ SEEDS ?= 2000
 FIRST ?= 0
 JOBS ?= 2
 
-.PHONY: help demo test check chaos fuzz sim twins lock clean
+.PHONY: help demo test check chaos fuzz sim twins reliability reliability-record lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,14 +58,16 @@ demo: $(STAMP) ## a whole energy community on this machine, on real data
 test: $(STAMP) ## all tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-# A campaign runs under a recorder, which keeps the line that it ends with as data for docs/reliability.md.
-RECORD := $(BIN)/python -m benchmarks.reliability record
+# With RECORD=yes a campaign runs under a recorder, which keeps the line that it ends with for docs/reliability.md.
+RECORD ?=
+campaign = $(BIN)/python $(if $(RECORD),-m benchmarks.reliability record $(1) -- python) -m
+JSON = $(if $(RECORD),--json)
 
 # SEED draws the faults.
 MINUTES ?= 10
 SEED ?= 1
 chaos: $(STAMP) ## faults of links, processes, disks and clocks against real validators: make chaos MINUTES=10 SEED=1
-	$(RECORD) chaos -- python -m tests.integration.chaos --seconds $$(( 60 * $(MINUTES) )) --seed $(SEED) --json
+	$(call campaign,chaos) tests.integration.chaos --seconds $$(( 60 * $(MINUTES) )) --seed $(SEED) $(JSON)
 
 check: $(STAMP) ## lint, format, types, import rules, fast tests
 	$(BIN)/ruff check
@@ -77,22 +79,24 @@ check: $(STAMP) ## lint, format, types, import rules, fast tests
 SECONDS ?= 300
 
 fuzz: $(STAMP) ## every decoder under a coverage-guided fuzzer, SECONDS=300 for all together
-	$(RECORD) fuzz -- python -m tests.fuzz.campaign --seconds $(SECONDS)
-
-reliability: $(STAMP) ## write docs/reliability.md from the recorded campaigns
-	$(BIN)/python -m benchmarks.reliability render
-
-reliability-record: chaos fuzz ## run every campaign of docs/reliability.md, record it, and write the page
-	$(BIN)/python -m benchmarks.reliability render
+	$(call campaign,fuzz) tests.fuzz.campaign --seconds $(SECONDS)
 
 sim: $(STAMP) ## SEEDS random runs of the simulated network over both cores, and a crash at every write
-	$(BIN)/python -m tests.simulation.run --seeds $(FIRST):$$(($(FIRST) + $(SEEDS))) --jobs $(JOBS)
-	$(BIN)/python -m tests.simulation.crash_points --fates 4
+	$(call campaign,simulation) tests.simulation.run --seeds $(FIRST):$$(($(FIRST) + $(SEEDS))) --jobs $(JOBS) $(JSON)
+	$(call campaign,crash_points) tests.simulation.crash_points --fates 4 $(JSON)
 
 SCHEDULES ?= 10000
 
 twins: $(STAMP) ## SCHEDULES runs of validators whose key is on two machines
-	$(BIN)/python -m tests.simulation.twins --schedules $(SCHEDULES) --jobs $(JOBS)
+	$(call campaign,twins) tests.simulation.twins --schedules $(SCHEDULES) --jobs $(JOBS) $(JSON)
+
+reliability: $(STAMP) ## write docs/reliability.md from the recorded campaigns
+	$(BIN)/python -m benchmarks.reliability render
+
+# One that fails does not keep the others from being recorded: the page shows what it found.
+reliability-record: $(STAMP) ## run every campaign, record it, and write the page; sizes as for each alone
+	-$(MAKE) --keep-going RECORD=yes sim twins chaos fuzz
+	$(MAKE) reliability
 
 # The resolver lives in a throwaway environment: it is a tool of whoever changes a dependency, not of the product.
 lock: $(STAMP) ## pin the dependencies of pyproject.toml in requirements.txt
