@@ -105,7 +105,7 @@ lock: $(STAMP) ## pin the dependencies of pyproject.toml in requirements.txt
 	"$$tool/bin/python" -m pip install --quiet --disable-pip-version-check uv && \
 	head -n 2 requirements.txt > "$$tool/header" && \
 	sed 1,2d requirements.txt > "$$tool/pins" && \
-	"$$tool/bin/uv" pip compile pyproject.toml --extra dev --universal --python-version 3.11 --no-build --quiet \
+	"$$tool/bin/uv" pip compile pyproject.toml --all-extras --universal --python-version 3.11 --no-build --quiet \
 	    --generate-hashes --no-header --no-annotate -o "$$tool/pins" && \
 	cat "$$tool/header" "$$tool/pins" > requirements.txt
 

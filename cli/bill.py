@@ -90,16 +90,20 @@ def explain_line(slot_s: int, line: "Line", currency: str) -> str:
     from vm.contracts.energy.records import Flag
 
     pool, retail, feed_in = map(format_price, (line.pool_price, line.retail_price, line.feed_in_price))
+    agreed = format_price(abs(line.agreed_nano) // max(line.agreed_bought_wh + line.agreed_sold_wh, 1))
     parts = []
-    if line.import_wh or line.pool_bought_wh:
+    if line.import_wh or line.pool_bought_wh or line.agreed_bought_wh:
         shares = _name_shares(
+            (line.agreed_bought_wh, "as agreed with your neighbours", agreed),
             (line.pool_bought_wh, "from your neighbours", pool),
             (line.grid_bought_wh, "from the grid", retail),
         )
         parts.append(f"you drew {format_kwh(line.import_wh)} kWh{shares}")
-    if line.export_wh or line.pool_sold_wh:
+    if line.export_wh or line.pool_sold_wh or line.agreed_sold_wh:
         shares = _name_shares(
-            (line.pool_sold_wh, "to your neighbours", pool), (line.grid_sold_wh, "to the grid", feed_in)
+            (line.agreed_sold_wh, "as agreed with your neighbours", agreed),
+            (line.pool_sold_wh, "to your neighbours", pool),
+            (line.grid_sold_wh, "to the grid", feed_in),
         )
         parts.append(f"you fed in {format_kwh(line.export_wh)} kWh{shares}")
     if line.flags & Flag.MISSING:
@@ -194,11 +198,12 @@ def _print_totals(found: "Bill", genesis: "Genesis") -> None:
     for heading in ("kWh", "neighbours", "grid"):
         table.add_column(heading, justify="right")
     rows = (
-        ("drawn", "import_wh", "pool_bought_wh", "grid_bought_wh"),
-        ("fed in", "export_wh", "pool_sold_wh", "grid_sold_wh"),
+        ("drawn", ("import_wh",), ("agreed_bought_wh", "pool_bought_wh"), ("grid_bought_wh",)),
+        ("fed in", ("export_wh",), ("agreed_sold_wh", "pool_sold_wh"), ("grid_sold_wh",)),
     )
-    for name, *fields in rows:
-        table.add_row(name, *(format_kwh(found.sum(field)) for field in fields))
+    for name, *columns in rows:
+        sums = (sum(map(found.sum, fields)) for fields in columns)
+        table.add_row(name, *(format_kwh(energy) for energy in sums))
     build_console().print(table)
     net, alone = found.sum("net_nano"), found.sum("alone_nano")
     verb = "to pay" if net >= 0 else "to receive"
@@ -218,6 +223,9 @@ def _describe(found: "Bill", slots_s: list[int], *, is_verified: bool) -> dict[s
         "grid_sold_wh",
         "net_nano",
         "alone_nano",
+        "agreed_bought_wh",
+        "agreed_sold_wh",
+        "agreed_nano",
     )
     return {
         "meter": found.meter.hex(),

@@ -11,6 +11,7 @@ from meter.answers import BillAnswer, BillLineAnswer
 from meter.proofs import TrustAnchor, read_certificate, read_state_proof
 from primitives.encoding import DecodeError, decode
 from primitives.ids import Digest
+from vm.contracts.energy.coordination.positions import Position
 from vm.contracts.energy.records import Line, Tariff, get_line_key
 from vm.contracts.energy.settlement import build_line
 from vm.state_root import is_state_proof_valid
@@ -93,6 +94,7 @@ def find_line_problem(line: Line) -> str | None:
         Tariff(line.retail_price, line.feed_in_price),
         line.pool_price,
         line.flags,
+        Position(line.agreed_bought_wh, line.agreed_sold_wh, line.agreed_nano, line.penalty_price),
     )
     for field in line.__struct_fields__:
         shown, right = getattr(line, field), getattr(recomputed, field)

@@ -19,6 +19,7 @@ from cli.demo.command import demo
 from cli.failure import CliError, ExitCode
 from cli.options import HOME_VARIABLE, GlobalFlags
 from cli.peers import peers
+from cli.simulate import command as simulate
 from cli.start import start
 from cli.status import status
 
@@ -30,6 +31,7 @@ app = typer.Typer(
     help="A permissioned PBFT blockchain node for energy communities.",
 )
 app.command()(demo)
+app.add_typer(simulate.app, name="simulate")
 app.add_typer(network.app, name="network")
 app.command()(start)
 app.command()(status)

@@ -89,8 +89,9 @@ class Reading(Struct, frozen=True):
 class Line(Struct, frozen=True):
     """A home's part of a settled slot.
 
-    import - export = pool_bought - pool_sold + grid_bought - grid_sold, and
-    net = (pool_bought - pool_sold) * pool_price + grid_bought * retail - grid_sold * feed_in: what the home pays.
+    import - export = agreed_bought - agreed_sold + pool_bought - pool_sold + grid_bought - grid_sold, and
+    net = agreed_nano + max(agreed_sold - export, 0) * penalty_price + (pool_bought - pool_sold) * pool_price
+    + grid_bought * retail - grid_sold * feed_in: what the home pays. Agreed is what a round fixed beforehand.
     ``alone_nano`` is the same energy at grid prices only.
     """
 
@@ -106,6 +107,10 @@ class Line(Struct, frozen=True):
     net_nano: int
     alone_nano: int
     flags: int
+    agreed_bought_wh: int
+    agreed_sold_wh: int
+    agreed_nano: int
+    penalty_price: int
 
 
 class Slot(Struct, frozen=True):

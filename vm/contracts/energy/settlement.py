@@ -1,12 +1,14 @@
 """Settling a slot by lines: every home against the pool and the grid, to the last unit (energy.md, "Prices").
 
-A buyer pays the pool price for its pool part and retail for the rest; a seller receives the pool price for its pool
-part and feed-in for the rest. No division happens, so nothing is rounded and money sums to zero.
+What a round agreed beforehand comes first, at its own price; the pool takes what is metered beyond it. A buyer pays
+the pool price for its pool part and retail for the rest; a seller receives the pool price for its pool part and
+feed-in for the rest. No division happens, so nothing is rounded and money sums to zero.
 """
 
 from primitives.ids import AccountId
 from vm.contract import BlockContext, CallContext
 from vm.contracts import ledger
+from vm.contracts.energy.coordination.positions import NOTHING, Position, find_agreed_slot, get_position
 from vm.contracts.energy.market import clear_pool, share_energy
 from vm.contracts.energy.records import (
     METER_PREFIX,
@@ -79,11 +81,15 @@ def settle_slot(context: Context, slot_s: int) -> int:
     readings = {meter.home: state.read(get_reading_key(account, end_s), Reading) for account, meter in meters}
     imports = {home: 0 if r is None else r.delta_import_wh for home, r in readings.items()}
     exports = {home: 0 if r is None else r.delta_export_wh for home, r in readings.items()}
+    agreed = find_agreed_slot(state, slot_s, context.ledger.genesis.energy.slot_s)
+    positions = {meter.home: get_position(state, agreed, account) for account, meter in meters}
+    wanted = {home: max(energy - positions[home].bought_wh, 0) for home, energy in imports.items()}
+    offered = {home: max(energy - positions[home].sold_wh, 0) for home, energy in exports.items()}
     clearing = clear_pool(
-        sum(exports.values()), sum(imports.values()), prices.feed_in_price, prices.retail_price
+        sum(offered.values()), sum(wanted.values()), prices.feed_in_price, prices.retail_price
     )
-    bought = share_energy(clearing.pool_wh, imports)
-    sold = share_energy(clearing.pool_wh, exports)
+    bought = share_energy(clearing.pool_wh, wanted)
+    sold = share_energy(clearing.pool_wh, offered)
     totals = _Totals()
     for account, meter in meters:
         reading = readings[meter.home]
@@ -95,6 +101,7 @@ def settle_slot(context: Context, slot_s: int) -> int:
             prices,
             clearing.pool_price,
             flags,
+            positions[meter.home],
         )
         state.write(get_line_key(account, slot_s), line)
         ledger.settle(state, AccountId(meter.owner), ledger.GRID, line.net_nano)
@@ -106,8 +113,8 @@ def settle_slot(context: Context, slot_s: int) -> int:
             expected=slot.expected,
             received=slot.received,
             missing=sum(1 for reading in readings.values() if reading is None),
-            supply_wh=clearing.supply_wh,
-            demand_wh=clearing.demand_wh,
+            supply_wh=sum(exports.values()),
+            demand_wh=sum(imports.values()),
             pool_wh=clearing.pool_wh,
             pool_price=clearing.pool_price,
             buyers_price=clearing.buyers_price,
@@ -149,6 +156,7 @@ def adjust_line(
         Tariff(line.retail_price, line.feed_in_price),
         line.pool_price,
         flags,
+        Position(line.agreed_bought_wh, line.agreed_sold_wh, line.agreed_nano, line.penalty_price),
     )
     came = 1 if line.flags & Flag.MISSING else 0
     state.write(get_line_key(account, slot_s), changed)
@@ -178,16 +186,26 @@ def adjust_line(
 
 
 def build_line(
-    import_wh: int, export_wh: int, pool: tuple[int, int], prices: Tariff, pool_price: int, flags: int
+    import_wh: int,
+    export_wh: int,
+    pool: tuple[int, int],
+    prices: Tariff,
+    pool_price: int,
+    flags: int,
+    agreed: Position = NOTHING,
 ) -> Line:
     """Return the line of a metered energy with its (bought, sold) parts in the pool; grid and money follow from them.
 
-    The grid takes what the pool does not cover, and stands in for what was promised to the pool and did not happen.
+    The grid takes what neither a round nor the pool covers, and stands in for what was promised to them and did not
+    happen; for what was agreed and not delivered the penalty comes on top.
     """
-    grid_bought = max(import_wh - pool[0], 0) + max(pool[1] - export_wh, 0)
-    grid_sold = max(export_wh - pool[1], 0) + max(pool[0] - import_wh, 0)
+    bought, sold = agreed.bought_wh + pool[0], agreed.sold_wh + pool[1]
+    grid_bought = max(import_wh - bought, 0) + max(sold - export_wh, 0)
+    grid_sold = max(export_wh - sold, 0) + max(bought - import_wh, 0)
     net = (
-        (pool[0] - pool[1]) * pool_price
+        agreed.paid_nano
+        + max(agreed.sold_wh - export_wh, 0) * agreed.penalty_price
+        + (pool[0] - pool[1]) * pool_price
         + grid_bought * prices.retail_price
         - grid_sold * prices.feed_in_price
     )
@@ -204,6 +222,10 @@ def build_line(
         net_nano=net,
         alone_nano=import_wh * prices.retail_price - export_wh * prices.feed_in_price,
         flags=flags,
+        agreed_bought_wh=agreed.bought_wh,
+        agreed_sold_wh=agreed.sold_wh,
+        agreed_nano=agreed.paid_nano,
+        penalty_price=agreed.penalty_price,
     )
 
 

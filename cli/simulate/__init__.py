@@ -1,0 +1,1 @@
+"""A community in one process: the same contracts, no network."""
