@@ -23,112 +23,112 @@ def begin() -> None:
     """Let the subcommands stand under their own names."""
 
 
+HomesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--homes",
+        metavar="FILE",
+        help="Load and sun of homes by slot (CSV). (default: a measured week of ten homes)",
+        show_default=False,
+    ),
+]
+ContextOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Retail prices and weather by slot (CSV). (default: those of that week)",
+        show_default=False,
+    ),
+]
+DayOption = Annotated[int, typer.Option(metavar="N", help="The N-th day of the file, from 0.")]
+DaysOption = Annotated[int, typer.Option(metavar="N", help="So many days, each with a round of its own.")]
+FormOption = Annotated[str, typer.Option(metavar="FORM", help="bilateral or exchange.")]
+RhoOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="R", help="ρ in currency per kWh². (default: 0.5; exchange: 0.1)", show_default=False
+    ),
+]
+ToleranceOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="T", help="Stop below T kWh. (default: 0.0005; exchange: 0.001)", show_default=False
+    ),
+]
+IterationsOption = Annotated[int, typer.Option(metavar="N", help="Stop after so many.")]
+BalancingOption = Annotated[
+    int, typer.Option(metavar="N", help="Double or halve ρ when residuals differ N-fold; 0: never.")
+]
+SpecOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="TOML",
+        help="What the homes have: a file with [home.NAME] and [default], or a folder of NAME.toml. "
+        "(default: those of the reference runs)",
+        show_default=False,
+    ),
+]
+OnlyOption = Annotated[
+    str | None, typer.Option(metavar="A,B,…", help="These homes only.", show_default=False)
+]
+CountOption = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="So many homes, made of those of the file.", show_default=False),
+]
+ForecastOption = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="What homes expect: file (the day itself), persistence, weekday."),
+]
+FeedInOption = Annotated[int, typer.Option("--feed-in", metavar=PRICE_METAVAR, help="What the grid pays.")]
+RetailOption = Annotated[
+    int, typer.Option("--retail", metavar=PRICE_METAVAR, help="What the grid asks where no file says so.")
+]
+FeeOption = Annotated[int, typer.Option(metavar=PRICE_METAVAR, help="What each side of a trade pays.")]
+PenaltyOption = Annotated[
+    int, typer.Option(metavar=PRICE_METAVAR, help="What a seller pays for what it does not deliver.")
+]
+WorkersOption = Annotated[int, typer.Option(metavar="N", help="Processes that work for the homes.")]
+SchedulerOption = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="A Dask scheduler whose workers do.", show_default=False),
+]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", metavar="FILE", help="Write a report (HTML).", show_default=False),
+]
+
+
 @app.command("tem")
 def tem(
     *,
-    homes: Annotated[
-        Path | None,
-        typer.Option(
-            "--homes",
-            metavar="FILE",
-            help="Load and sun of homes by slot (CSV). (default: a measured week of ten homes)",
-            show_default=False,
-        ),
-    ] = None,
-    context: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Retail prices and weather by slot (CSV). (default: those of that week)",
-            show_default=False,
-        ),
-    ] = None,
-    day: Annotated[int, typer.Option(metavar="N", help="The N-th day of the file, from 0.")] = 0,
-    days: Annotated[int, typer.Option(metavar="N", help="So many days, each with a round of its own.")] = 1,
-    form: Annotated[str, typer.Option(metavar="FORM", help="bilateral or exchange.")] = "bilateral",
-    rho: Annotated[
-        float | None,
-        typer.Option(
-            metavar="R", help="ρ in currency per kWh². (default: 0.5; exchange: 0.1)", show_default=False
-        ),
-    ] = None,
-    tolerance: Annotated[
-        float | None,
-        typer.Option(
-            metavar="T", help="Stop below T kWh. (default: 0.0005; exchange: 0.001)", show_default=False
-        ),
-    ] = None,
-    iterations: Annotated[int, typer.Option(metavar="N", help="Stop after so many.")] = ITERATIONS_DEFAULT,
-    balancing: Annotated[
-        int, typer.Option(metavar="N", help="Double or halve ρ when residuals differ N-fold; 0: never.")
-    ] = 0,
-    spec: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="TOML",
-            help="What the homes have: a file with [home.NAME] and [default], or a folder of NAME.toml. "
-            "(default: those of the reference runs)",
-            show_default=False,
-        ),
-    ] = None,
-    only: Annotated[
-        str | None, typer.Option(metavar="A,B,…", help="These homes only.", show_default=False)
-    ] = None,
-    count: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="So many homes, made of those of the file.", show_default=False),
-    ] = None,
-    forecast: Annotated[
-        str,
-        typer.Option(metavar="NAME", help="What homes expect: file (the day itself), persistence, weekday."),
-    ] = "file",
-    feed_in: Annotated[
-        int, typer.Option("--feed-in", metavar=PRICE_METAVAR, help="What the grid pays.")
-    ] = FEED_IN_DEFAULT,
-    retail: Annotated[
-        int, typer.Option("--retail", metavar=PRICE_METAVAR, help="What the grid asks where no file says so.")
-    ] = RETAIL_DEFAULT,
-    fee: Annotated[int, typer.Option(metavar=PRICE_METAVAR, help="What each side of a trade pays.")] = 0,
-    penalty: Annotated[
-        int, typer.Option(metavar=PRICE_METAVAR, help="What a seller pays for what it does not deliver.")
-    ] = 0,
-    workers: Annotated[int, typer.Option(metavar="N", help="Processes that work for the homes.")] = 1,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(metavar="ADDRESS", help="A Dask scheduler whose workers do.", show_default=False),
-    ] = None,
+    homes: HomesOption = None,
+    context: ContextOption = None,
+    day: DayOption = 0,
+    days: DaysOption = 1,
+    form: FormOption = "bilateral",
+    rho: RhoOption = None,
+    tolerance: ToleranceOption = None,
+    iterations: IterationsOption = ITERATIONS_DEFAULT,
+    balancing: BalancingOption = 0,
+    spec: SpecOption = None,
+    only: OnlyOption = None,
+    count: CountOption = None,
+    forecast: ForecastOption = "file",
+    feed_in: FeedInOption = FEED_IN_DEFAULT,
+    retail: RetailOption = RETAIL_DEFAULT,
+    fee: FeeOption = 0,
+    penalty: PenaltyOption = 0,
+    workers: WorkersOption = 1,
+    scheduler: SchedulerOption = None,
     as_json: JsonOption = False,
-    output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="Write a report (HTML).", show_default=False),
-    ] = None,
+    output: OutputOption = None,
 ) -> None:
     """Let homes agree on a day's trades by rounds of vectors, meter the day and settle it."""
-    from cli.simulate.options import build_options
+    from cli.simulate.options import RunFlags, SourceFlags, TermFlags, build_options
 
-    options = build_options(
-        homes=homes,
-        context=context,
-        day=day,
-        days=days,
-        form=form,
-        rho=rho,
-        tolerance=tolerance,
-        iterations_max=iterations,
-        balancing=balancing,
-        feed_in=feed_in,
-        retail=retail,
-        fee=fee,
-        penalty=penalty,
-        spec=spec,
-        only=only,
-        count=count,
-        forecast=forecast,
-        workers=workers,
-        scheduler=scheduler,
-        as_json=as_json,
-        output=output,
-    )
+    source = SourceFlags(homes, context, day, days, only, count, spec, forecast)
+    terms = TermFlags(form, rho, tolerance, iterations, balancing, fee, penalty, feed_in, retail)
+    options = build_options(source, terms, RunFlags(workers, scheduler, as_json, output))
     try:
         from cli.simulate.run import run_simulation
     except ImportError as error:

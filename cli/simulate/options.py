@@ -5,7 +5,9 @@ from pathlib import Path
 
 from cli.demo.options import PACKAGED_CONTEXT, PACKAGED_READINGS, find_packaged
 from cli.failure import build_usage_error
+from cli.simulate.settings import FEED_IN_DEFAULT, ITERATIONS_DEFAULT, RETAIL_DEFAULT
 from vm.contracts.energy.coordination.calls import Form
+from vm.contracts.energy.coordination.rounds import BALANCING_MAX, ITERATIONS_MAX
 from vm.genesis import PRICE_MAX
 
 RHO_DEFAULT = {Form.BILATERAL: 0.5, Form.EXCHANGE: 0.1}
@@ -48,81 +50,109 @@ class SimulationOptions:
     output: Path | None
 
 
-def build_options(
-    *,
-    homes: Path | None,
-    context: Path | None,
-    day: int,
-    days: int,
-    form: str,
-    rho: float | None,
-    tolerance: float | None,
-    iterations_max: int,
-    balancing: int,
-    feed_in: int,
-    retail: int,
-    fee: int,
-    penalty: int,
-    spec: Path | None,
-    only: str | None,
-    count: int | None,
-    forecast: str,
-    workers: int,
-    scheduler: str | None,
-    as_json: bool,
-    output: Path | None,
-) -> SimulationOptions:
-    """Return the checked options; without ``homes`` it is the packaged week with its prices.
+@dataclass(frozen=True)
+class SourceFlags:
+    """Which homes, on which days, as they were typed."""
+
+    homes: Path | None = None
+    context: Path | None = None
+    day: int = 0
+    days: int = 1
+    only: str | None = None
+    count: int | None = None
+    spec: Path | None = None
+    forecast: str = "file"
+
+
+@dataclass(frozen=True)
+class TermFlags:
+    """On which terms, as they were typed."""
+
+    form: str = "bilateral"
+    rho: float | None = None
+    tolerance: float | None = None
+    iterations: int = ITERATIONS_DEFAULT
+    balancing: int = 0
+    fee: int = 0
+    penalty: int = 0
+    feed_in: int = FEED_IN_DEFAULT
+    retail: int = RETAIL_DEFAULT
+
+
+@dataclass(frozen=True)
+class RunFlags:
+    """Who works for the homes and what is told, as it was typed."""
+
+    workers: int = 1
+    scheduler: str | None = None
+    as_json: bool = False
+    output: Path | None = None
+
+
+def build_options(source: SourceFlags, terms: TermFlags, run: RunFlags) -> SimulationOptions:
+    """Return the checked options; without a file of homes it is the packaged week with its prices.
 
     Raises:
         CliError: usage; the line names the flag and what it may be.
 
     """
-    if form.upper() not in Form.__members__:
-        raise build_usage_error(f"--form {form}: bilateral or exchange")
-    chosen = Form[form.upper()]
-    _check_range("--day", day, 0, DAYS_MAX)
-    _check_range("--days", days, 1, DAYS_MAX)
-    _check_range("--iterations", iterations_max, 1, 1000)
-    _check_range("--workers", workers, 1, WORKERS_MAX)
-    if balancing != 0:
-        _check_range("--balancing", balancing, 2, 1000)
-    for flag, price in (("--feed-in", feed_in), ("--retail", retail), ("--fee", fee), ("--penalty", penalty)):
-        _check_range(flag, price, 0, PRICE_MAX)
-    if count is not None:
-        _check_range("--count", count, 2, HOMES_MAX)
-    names = tuple(name.strip() for name in only.split(",")) if only else ()
-    if names and count is not None:
+    if terms.form.upper() not in Form.__members__:
+        raise build_usage_error(f"--form {terms.form}: bilateral or exchange")
+    form = Form[terms.form.upper()]
+    _check_numbers(source, terms, run)
+    names = tuple(name.strip() for name in source.only.split(",")) if source.only else ()
+    if names and source.count is not None:
         raise build_usage_error("--only and --count: choose homes by name or make so many of them, not both")
-    if output is not None and not output.parent.is_dir():
-        raise build_usage_error(f"-o {output}: the directory {output.parent} does not exist")
-    is_packaged = homes is None
+    if len(frozenset(names)) != len(names):
+        raise build_usage_error("--only: a home is named twice")
+    if run.output is not None and not run.output.parent.is_dir():
+        raise build_usage_error(f"-o {run.output}: the directory {run.output.parent} does not exist")
+    rho = RHO_DEFAULT[form] if terms.rho is None else terms.rho
+    tolerance = TOLERANCE_DEFAULT[form] if terms.tolerance is None else terms.tolerance
+    is_packaged = source.homes is None
     return SimulationOptions(
-        homes=find_packaged(PACKAGED_READINGS) if homes is None else homes,
-        context=find_packaged(PACKAGED_CONTEXT) if is_packaged and context is None else context,
+        homes=find_packaged(PACKAGED_READINGS) if source.homes is None else source.homes,
+        context=find_packaged(PACKAGED_CONTEXT) if is_packaged and source.context is None else source.context,
         is_packaged=is_packaged,
-        day=day,
-        days=days,
-        form=chosen,
-        rho=_scale("--rho", RHO_DEFAULT[chosen] if rho is None else rho, RHO_UNIT, 10**6),
-        tolerance_mwh=_scale(
-            "--tolerance", TOLERANCE_DEFAULT[chosen] if tolerance is None else tolerance, MWH_PER_KWH, 10**6
-        ),
-        iterations_max=iterations_max,
-        balancing=balancing,
-        feed_in=feed_in,
-        retail=retail,
-        fee=fee,
-        penalty=penalty,
-        spec=spec,
+        day=source.day,
+        days=source.days,
+        form=form,
+        rho=_scale("--rho", rho, RHO_UNIT, 10**6),
+        tolerance_mwh=_scale("--tolerance", tolerance, MWH_PER_KWH, 10**6),
+        iterations_max=terms.iterations,
+        balancing=terms.balancing,
+        feed_in=terms.feed_in,
+        retail=terms.retail,
+        fee=terms.fee,
+        penalty=terms.penalty,
+        spec=source.spec,
         only=names,
-        count=count,
-        forecast=forecast,
-        workers=workers,
-        scheduler=scheduler,
-        as_json=as_json,
-        output=output,
+        count=source.count,
+        forecast=source.forecast,
+        workers=run.workers,
+        scheduler=run.scheduler,
+        as_json=run.as_json,
+        output=run.output,
     )
+
+
+def _check_numbers(source: SourceFlags, terms: TermFlags, run: RunFlags) -> None:
+    _check_range("--day", source.day, 0, DAYS_MAX)
+    _check_range("--days", source.days, 1, DAYS_MAX)
+    _check_range("--iterations", terms.iterations, 1, ITERATIONS_MAX)
+    _check_range("--workers", run.workers, 1, WORKERS_MAX)
+    if terms.balancing != 0:
+        _check_range("--balancing", terms.balancing, 2, BALANCING_MAX)
+    prices = {
+        "--feed-in": terms.feed_in,
+        "--retail": terms.retail,
+        "--fee": terms.fee,
+        "--penalty": terms.penalty,
+    }
+    for flag, price in prices.items():
+        _check_range(flag, price, 0, PRICE_MAX)
+    if source.count is not None:
+        _check_range("--count", source.count, 2, HOMES_MAX)
 
 
 def _check_range(flag: str, value: int, low: int, high: int) -> None:

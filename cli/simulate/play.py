@@ -10,8 +10,9 @@ from cli.simulate.inputs import DayInput
 from cli.simulate.ledger import LocalLedger
 from cli.simulate.options import SimulationOptions
 from cli.simulate.pooled import POOLED_MAX
+from cli.simulate.trace import CostTrace
 from meter.home.desk import Told
-from meter.home.participant import Outcome, Seat
+from meter.home.participant import Outcome, Seat, Trades
 from primitives.hashing import compute_account_id
 from primitives.header import Validator
 from primitives.ids import AccountId
@@ -57,13 +58,14 @@ SEED_BYTES = 32
 
 @dataclass(frozen=True)
 class Step:
-    """An iteration as the contract saw it."""
+    """An iteration as the contract saw it; ``cost`` is that of fixing its targets, computed where a report shows it."""
 
     primal_mwh: int
     dual_mwh: int
     traded_wh: int
     residual_wh: int
     rho: int
+    cost: float | None
 
 
 @dataclass
@@ -148,6 +150,7 @@ class Simulation:
         self.terms = build_terms(options, day)
         accounts = {home.name: compute_account_id(_make_key(home.name).public) for home in day.homes}
         self.homes = sorted(day.homes, key=lambda home: accounts[home.name])
+        self._trace: CostTrace | None = None
         self.accounts = [accounts[home.name] for home in self.homes]
 
     def play(self) -> DayResult:
@@ -240,8 +243,26 @@ class Simulation:
                 self._call(account, SubmitVector(self.first_s, found.iteration, vector))
             solved = self.read_round()
             steps.append(
-                Step(solved.primal_mwh, solved.dual_mwh, solved.traded_wh, solved.residual_wh, found.rho)
+                Step(
+                    primal_mwh=solved.primal_mwh,
+                    dual_mwh=solved.dual_mwh,
+                    traded_wh=solved.traded_wh,
+                    residual_wh=solved.residual_wh,
+                    rho=found.rho,
+                    cost=self._trace_cost(vectors),
+                )
             )
+
+    def _trace_cost(self, vectors: list[Trades]) -> float | None:
+        """Return what it would cost to fix the trades now, where a report asks for it."""
+        if self.options.output is None or len(self.homes) > POOLED_MAX:
+            return None
+        if self._trace is None:
+            self._trace = CostTrace(self.homes)
+        exchange = self._read_exchange()
+        if exchange is not None:
+            return self._trace.cost_of_vectors(vectors, exchange)
+        return self._trace.cost_of_rows(self._read_rows())
 
     def _compute_bound(self, crew: Crew, exchange: Exchange | None) -> float | None:
         """Return the Lagrangian bound at the final prices where the community is too large for one programme."""
@@ -250,11 +271,9 @@ class Simulation:
         return crew.compute_bound(np.array(exchange.prices_nano, dtype=np.float64) / 1e9)
 
     def _tell(self, found: Round) -> Told:
-        overlay = self.ledger.overlay
         if self.options.form == Form.EXCHANGE:
             return Told(found.rho, found.active, [None] * len(self.accounts), self._read_exchange())
-        rows = [overlay.read(get_row_key(self.first_s, account), Row) for account in self.accounts]
-        return Told(found.rho, found.active, rows, None)
+        return Told(found.rho, found.active, self._read_rows(), None)
 
     def _fix(self, crew: Crew) -> list[Outcome]:
         """Let the homes plan with the fixed trades, claim where they lose, and close the round."""
@@ -284,6 +303,10 @@ class Simulation:
             found = [overlay.read(get_line_key(account, start_s), Line) for start_s in self.day.starts_s]
             lines.append([line for line in found if line is not None])
         return lines
+
+    def _read_rows(self) -> list[Row | None]:
+        overlay = self.ledger.overlay
+        return [overlay.read(get_row_key(self.first_s, account), Row) for account in self.accounts]
 
     def _read_exchange(self) -> Exchange | None:
         return self.ledger.overlay.read(get_exchange_key(self.first_s), Exchange)

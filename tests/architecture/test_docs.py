@@ -42,6 +42,7 @@ from tests.architecture.documents import (
 from tests.architecture.source_tree import PACKAGES, ROOT, parse, python_files, shown
 from vm.contracts import ledger, permissions, validators
 from vm.contracts.energy import records
+from vm.contracts.energy.coordination import records as coordination
 from vm.contracts.energy.records import Flag
 from vm.genesis import ConsensusParameters
 from vm.receipt import Rejection
@@ -113,7 +114,7 @@ def test_every_method_is_documented_with_its_arguments(name: str) -> None:
 def test_every_state_prefix_is_documented() -> None:
     existing = [
         value.decode()
-        for module in (permissions, ledger, validators, records)
+        for module in (permissions, ledger, validators, records, coordination)
         for name, value in vars(module).items()
         if name.endswith(("_PREFIX", "_KEY")) and isinstance(value, bytes)
     ]
