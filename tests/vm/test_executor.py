@@ -11,8 +11,10 @@ from primitives.hashing import EMPTY_DIGEST, compute_transaction_id
 from primitives.header import Validator, compute_membership_hash
 from primitives.merkle import compute_merkle_root
 from tests.vm.contracts.energy.community import Community
+from tests.vm.contracts.energy.coordination.rounds import make_terms
 from tests.vm.ledger import START_S, Chain, make_genesis, make_validator_wallet
 from vm.contract import CallContext, Contract
+from vm.contracts.energy.coordination.calls import Form, OpenRound
 from vm.contracts.ledger import Asset, Grant, Hold, Transfer
 from vm.contracts.permissions import Owner
 from vm.contracts.validators import Add, Endpoint, Remove
@@ -50,6 +52,8 @@ def play() -> Chain:
         chain.execute(*readings, at_s=community.end_of(slot))
     community.pass_grace(2)
     community.correct("a", 2, 150, 20)
+    members = (community.home["a"].account, community.home["b"].account)
+    chain.call(chain.utility, OpenRound(community.start_of(9), 2, Form.BILATERAL, make_terms(), members, ()))
     return chain
 
 

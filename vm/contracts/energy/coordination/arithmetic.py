@@ -131,9 +131,8 @@ def compute_costs(weights: Sequence[int], fee: int, preference_price: int) -> tu
     total = sum(weights)
     if preference_price == 0 or total == 0:
         return (fee,) * len(weights)
-    return tuple(
-        fee + preference_price * (PERMILLE - PERMILLE * weight // total) // PERMILLE for weight in weights
-    )
+    lacks = (preference_price * (total - weight) for weight in weights)
+    return tuple(fee + (lack + total // 2) // total for lack in lacks)
 
 
 def compute_nearness(distances: Iterable[int]) -> list[int]:

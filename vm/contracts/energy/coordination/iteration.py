@@ -128,7 +128,9 @@ def solve_round(context: Context, first_slot_s: int, found: Round) -> None:
     else:
         residuals = _solve_exchange(state, first_slot_s, found)
         is_near = is_within(residuals, found.terms.tolerance_mwh, EXCHANGE_DUAL_FACTOR)
-    has_converged = is_near and residuals.residual_wh * RESIDUAL_PARTS <= residuals.traded_wh
+    is_small = residuals.residual_wh * RESIDUAL_PARTS <= residuals.traded_wh
+    # An iteration in which nobody spoke moves nothing and proves nothing.
+    has_converged = found.submitted > 0 and is_near and is_small
     is_over = found.iteration >= found.terms.iterations_max or first_slot_s * 1000 <= context.time_ms
     solved = replace_round(
         found,
