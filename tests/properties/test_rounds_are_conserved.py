@@ -39,7 +39,8 @@ def draw_round(data: st.DataObject) -> RoundOfHomes:
         for name in sorted(speaking):
             vector = tuple(data.draw(st.lists(ENERGY, min_size=length, max_size=length)))
             refused = homes.submit(name, vector)
-            assert refused in {None, Rejection.MEMBER_LEFT_OUT}
+            # Who was left out is not waited for: the round may be over when it speaks.
+            assert refused in {None, Rejection.MEMBER_LEFT_OUT, Rejection.ROUND_CLOSED}
         found = homes.round()
         if found.status == Status.OPEN and found.iteration == before:
             homes.pass_deadline()
@@ -60,7 +61,7 @@ def check_agreements(homes: RoundOfHomes, agreements: list[Agreement]) -> None:
         assert each.relief_nano >= 0 or each.claim_nano == 0
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_energy_and_money_of_a_round_sum_to_zero_through_settlement(data: st.DataObject) -> None:
     homes = draw_round(data)
