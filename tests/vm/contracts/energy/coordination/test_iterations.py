@@ -134,7 +134,7 @@ def test_nothing_is_solved_before_the_deadline() -> None:
 def test_a_home_that_stays_silent_is_left_out_and_the_round_goes_on(form: Form) -> None:
     homes = RoundOfHomes(form=form)
     homes.open()
-    vectors = {"a": (9, 0, 0), "b": (-4, 0, 0), "c": (5, 0, 0)}
+    vectors: dict[str, tuple[int, ...]] = {"a": (9, 0, 0), "b": (-4, 0, 0), "c": (5, 0, 0)}
     if form == Form.BILATERAL:
         vectors = {
             "a": homes.vector("a", b=[9, 0, 0], c=[7, 0, 0]),
