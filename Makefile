@@ -35,7 +35,7 @@ SEEDS ?= 2000
 FIRST ?= 0
 JOBS ?= 2
 
-.PHONY: help demo test check chaos fuzz sim twins reliability reliability-record lock clean
+.PHONY: help demo test check chaos fuzz sim twins corruption reliability reliability-record lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -90,12 +90,17 @@ SCHEDULES ?= 10000
 twins: $(STAMP) ## SCHEDULES runs of validators whose key is on two machines
 	$(call campaign,twins) tests.simulation.twins --schedules $(SCHEDULES) --jobs $(JOBS) $(JSON)
 
+STEP ?= 10
+
+corruption: $(STAMP) ## every STEPth byte of a validator's files cut off, flipped or cleared
+	$(call campaign,corruption) tests.node.storage.corruption --step $(STEP) $(JSON)
+
 reliability: $(STAMP) ## write docs/reliability.md from the recorded campaigns
 	$(BIN)/python -m benchmarks.reliability render
 
 # One that fails does not keep the others from being recorded: the page shows what it found.
 reliability-record: $(STAMP) ## run every campaign, record it, and write the page; sizes as for each alone
-	-$(MAKE) --keep-going RECORD=yes sim twins chaos fuzz
+	-$(MAKE) --keep-going RECORD=yes sim twins corruption chaos fuzz
 	$(MAKE) reliability
 
 # The resolver lives in a throwaway environment: it is a tool of whoever changes a dependency, not of the product.

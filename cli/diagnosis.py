@@ -45,8 +45,8 @@ class Diagnosis:
         return (*verdict, *self.details, *self.problems)
 
 
-def diagnose(answers: Answers, names: Mapping[str, str], validators: int, drift_ms: int) -> Diagnosis:
-    """Return what is not well with a network of so many validators whose clocks may differ by ``drift_ms``.
+def diagnose(answers: Answers, names: Mapping[str, str], drift_ms: int) -> Diagnosis:
+    """Return what is not well with a network whose validators' clocks may differ by ``drift_ms``.
 
     ``names`` are those of the addresses that are known by name.
     It does not commit when nobody says that it does, or more validators wait than may be missing. One that waits
@@ -55,7 +55,7 @@ def diagnose(answers: Answers, names: Mapping[str, str], validators: int, drift_
     told = [answer for answer in answers.values() if not isinstance(answer, str)]
     if not told:
         return _diagnose_silence(answers, names)
-    total = max(validators, *(len(answer.peers) + 1 for answer in told))
+    total = max(len(answer.peers) + (answer.phase != "observing") for answer in told)
     waiting = [answer for answer in told if answer.waiting is not None]
     is_stalled = len(waiting) == len(told) or len(waiting) > total - get_quorum(total)
     problems = [

@@ -61,7 +61,7 @@ def _tell(home: "ClientHome", genesis: "Genesis", *, as_json: bool) -> "Diagnosi
     from cli.session import ask_validators
 
     answers = ask_validators(home, lambda client: client.get_statuses())
-    diagnosis = diagnose(answers, home.names, len(genesis.validators), genesis.consensus.drift_ms)
+    diagnosis = diagnose(answers, home.names, genesis.consensus.drift_ms)
     if as_json:
         print_json(_describe(genesis, answers, diagnosis))
     else:

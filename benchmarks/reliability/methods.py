@@ -57,6 +57,13 @@ def _sum(key: str) -> Callable[[Figures], int]:
     return lambda figures: int(sum(each.get(key, 0) for _, each in _list_parts(figures)))
 
 
+def _sum_outcomes(ending: str) -> Callable[[Figures], int]:
+    """Return how to count the outcomes ``KIND DAMAGE OUTCOME`` of one ending."""
+    return lambda figures: sum(
+        count for name, count in (figures.get("outcomes") or {}).items() if name.split()[-1] == ending
+    )
+
+
 def _count_executions(figures: Figures) -> Mapping[str, int]:
     return {name: each.get("executions", 0) for name, each in _list_parts(figures)}
 
@@ -126,9 +133,16 @@ METHODS: dict[str, Method] = {
         "Damaged files",
         "Journal, store, keys and settings are cut at every byte and spoiled in every record; damage is mended or"
         " refused by name, never accepted in silence.",
-        {"spoiled": "spoiled", "mended": "mended", "refused": "refused", "silent": "silent"},
-        _list("violations"),
-        _count_hits("kinds"),
+        {
+            "spoiled": "cases",
+            "refused": _sum_outcomes("refused"),
+            "made no difference": _sum_outcomes("unread"),
+            "cut as torn": _sum_outcomes("torn"),
+            "told as lost": _sum_outcomes("lost_named"),
+            "taken in silence": lambda figures: len(_list("silent")(figures)),
+        },
+        _list("silent"),
+        _count_hits("outcomes"),
     ),
     "chaos": Method(
         "Faults against real processes",

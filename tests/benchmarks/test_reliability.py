@@ -107,10 +107,25 @@ def test_a_fault_that_never_hit_and_a_run_that_failed_without_a_violation_are_no
             ["frame: inputs that break a promise: 2"],
         ),
         ("chaos", {"violations": ["a transaction is lost"]}, ["a transaction is lost"]),
+        ("corruption", {"cases": 9, "silent": ["journal cut at 3"]}, ["journal cut at 3"]),
     ],
 )
 def test_what_each_tool_calls_wrong_is_wrong_on_the_page(method: str, figures: Any, said: list[str]) -> None:  # noqa: ANN401
     assert made(method, **figures).violations == said
+
+
+def test_the_outcomes_of_damage_are_counted_by_their_ending() -> None:
+    outcomes = {
+        "journal cut torn": 3,
+        "journal flip_low unread": 5,
+        "log cut refused": 7,
+        "table cut refused": 2,
+    }
+    page = page_of(made("corruption", cases=17, outcomes=outcomes, silent=[]))
+    assert (
+        "17 spoiled; 9 refused; 5 made no difference; 3 cut as torn; 0 told as lost; 0 taken in silence"
+        in page
+    )
 
 
 def test_several_records_of_a_method_are_added_up_and_shown_each() -> None:

@@ -55,7 +55,7 @@ def stalled(index: int, *missing: int, **fields: object) -> StatusAnswer:
 
 
 def lines_of(*answers: StatusAnswer | str) -> tuple[str, ...]:
-    return diagnose({f"http://{i}": answer for i, answer in enumerate(answers)}, NAMES, 4, DRIFT_MS).lines
+    return diagnose({f"http://{i}": answer for i, answer in enumerate(answers)}, NAMES, DRIFT_MS).lines
 
 
 def test_a_network_that_follows_has_no_problems() -> None:
@@ -78,15 +78,13 @@ def test_a_stall_is_told_once_with_who_is_missing_since_when_the_view_what_to_do
 
 
 def test_the_only_validator_that_answers_speaks_for_the_network() -> None:
-    told = diagnose({"http://0": stalled(0, 1, 2, 3)}, NAMES, 4, DRIFT_MS)
+    told = diagnose({"http://0": stalled(0, 1, 2, 3)}, NAMES, DRIFT_MS)
     assert told.verdict == f"not committing: {WAITING}"
-    assert diagnose({"http://0": status(0)}, NAMES, 4, DRIFT_MS).lines == ()
+    assert diagnose({"http://0": status(0)}, NAMES, DRIFT_MS).lines == ()
 
 
 def test_a_network_of_which_nobody_answers_is_told_as_such_with_what_to_do() -> None:
-    told = diagnose(
-        {"http://0": "connection refused", "http://1": "did not answer in time"}, NAMES, 4, DRIFT_MS
-    )
+    told = diagnose({"http://0": "connection refused", "http://1": "did not answer in time"}, NAMES, DRIFT_MS)
     assert told.verdict == "not committing, as far as can be seen from here: none of 2 validators answers"
     assert told.details[:2] == (
         "http://0 does not answer: connection refused",
@@ -97,12 +95,8 @@ def test_a_network_of_which_nobody_answers_is_told_as_such_with_what_to_do() -> 
 
 
 def test_a_validator_that_is_cut_off_does_not_make_the_network_a_stalled_one() -> None:
-    told = diagnose(
-        {f"http://{i}": status(i, 3) for i in range(3)} | {"http://3": stalled(3, 0, 1, 2)},
-        NAMES,
-        4,
-        DRIFT_MS,
-    )
+    cut_off = {"http://3": stalled(3, 0, 1, 2)}
+    told = diagnose({f"http://{i}": status(i, 3) for i in range(3)} | cut_off, NAMES, DRIFT_MS)
     assert told.verdict is None
     assert f"node3 takes no part, the others commit without it: {WAITING}" in told.problems
 
@@ -146,7 +140,7 @@ def test_a_validator_that_is_behind_catches_up_halted_or_abstains_is_named() -> 
 
 
 def test_a_validator_that_does_not_answer_while_the_others_commit_is_named_with_what_to_do() -> None:
-    told = diagnose({"http://0": status(0, 1), "http://1": "connection refused"}, NAMES, 4, DRIFT_MS)
+    told = diagnose({"http://0": status(0, 1), "http://1": "connection refused"}, NAMES, DRIFT_MS)
     assert told.verdict is None
     assert told.problems[:2] == (
         "node1 at http://1 does not answer: connection refused",
@@ -192,3 +186,20 @@ def test_a_time_has_its_date_only_on_another_day_and_nonsense_is_shown_as_its_nu
     assert format_time(NOON_MS, NOON_MS + 1_000) == "12:00:00 UTC"
     assert format_time(NOON_MS, 0) == "2026-01-01 12:00:00 UTC"
     assert format_time(2**62, NOON_MS) == f"{2**62} ms"
+
+
+def test_how_many_may_be_missing_follows_from_the_validators_of_now_not_from_the_genesis() -> None:
+    """Three of seven would be one too few to stop a network; of four validators they are too many."""
+    told = [stalled(0), stalled(1), status(2), status(3)]
+    assert lines_of(*told)[0].startswith("not committing")
+    newcomers: list[dict[str, object]] = [
+        {"name": f"node{other}", "connected": True} for other in range(1, 7)
+    ]
+    grown = [msgspec.structs.replace(each, peers=newcomers) for each in told]
+    assert not lines_of(*grown)[0].startswith("not committing")
+
+
+def test_an_observer_is_no_validator_and_no_problem() -> None:
+    everybody: list[dict[str, object]] = [{"name": f"node{other}", "connected": True} for other in range(4)]
+    observer = msgspec.structs.replace(status(4), name="node9", phase="observing", peers=everybody)
+    assert lines_of(status(0), status(1), status(2), status(3), observer) == ()
