@@ -1,15 +1,20 @@
-"""What this node answers when a peer asks: transactions by id, a batch of the window, certified blocks."""
+"""What this node answers when a peer asks: transactions, a batch of the window, blocks, handovers, a snapshot."""
 
 from consensus.replica import Replica
 from node.exchange import (
     NO_ANSWER,
+    PrunedAnswer,
     RequestKind,
     as_digest,
+    decode_epoch,
     decode_height,
     decode_transactions_request,
     select_blocks,
+    select_handovers,
 )
 from node.mempool import Mempool
+from node.snapshots.parts import decode_buckets_question, decode_pairs_question
+from node.snapshots.server import SnapshotServer
 from node.storage.chain import ChainStore
 from p2p.transfer import RequestRefused
 from primitives.encoding import DecodeError, encode
@@ -23,7 +28,10 @@ OLD_BLOCKS_READ_MAX = 8
 class Answers:
     """Serves peers from the mempool, the replica's window and the chain; it changes nothing."""
 
-    def __init__(self, replica: Replica, mempool: Mempool, chain: ChainStore) -> None:
+    def __init__(
+        self, replica: Replica, mempool: Mempool, chain: ChainStore, snapshots: SnapshotServer
+    ) -> None:
+        self._snapshots = snapshots
         self._replica = replica
         self._mempool = mempool
         self._chain = chain
@@ -42,13 +50,25 @@ class Answers:
                 batch = self._replica.get_batch(as_digest(payload))
                 return NO_ANSWER if batch is None else encode(batch)
             if kind == RequestKind.BLOCKS:
-                first = decode_height(payload)
-                return select_blocks(
-                    first, self._chain.get_height(), self._chain.get_block, self._chain.get_certificate
-                )
+                return self._answer_blocks(decode_height(payload))
+            if kind == RequestKind.HANDOVERS:
+                return select_handovers(self._chain.iterate_handovers(decode_epoch(payload)))
+            if kind == RequestKind.SNAPSHOT:
+                return self._snapshots.answer_manifest()
+            if kind == RequestKind.SNAPSHOT_BUCKETS:
+                return self._snapshots.answer_buckets(decode_buckets_question(payload))
+            if kind == RequestKind.SNAPSHOT_PAIRS:
+                return self._snapshots.answer_pairs(decode_pairs_question(payload))
         except DecodeError as error:
             raise RequestRefused(str(error)) from None
         raise RequestRefused(f"unknown question {kind}")
+
+    def _answer_blocks(self, first: Height) -> bytes:
+        pruned = self._chain.get_pruned_height()
+        if first <= pruned:
+            return encode(PrunedAnswer(pruned))
+        chain = self._chain
+        return select_blocks(first, chain.get_height(), chain.get_block, chain.get_certificate)
 
     def _answer_transactions(self, names: tuple[bytes, ...]) -> bytes:
         in_window = {

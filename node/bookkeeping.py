@@ -31,6 +31,7 @@ from node.metrics import Metrics
 from node.queries import Queries
 from node.storage.chain import ChainStore
 from node.story import Story
+from node.upkeep import Upkeep
 from node.watch import Watch
 from p2p.network import Network
 from primitives.encoding import encode
@@ -57,6 +58,7 @@ class Bookkeeping:
         self,
         chain: ChainStore,
         queries: Queries,
+        upkeep: Upkeep,
         intake: Intake,
         metrics: Metrics,
         membership: Membership,
@@ -65,6 +67,7 @@ class Bookkeeping:
     ) -> None:
         self._chain = chain
         self._queries = queries
+        self._upkeep = upkeep
         self._intake = intake
         self._metrics = metrics
         self._membership = membership
@@ -130,7 +133,8 @@ class Bookkeeping:
                 if self._network is not None:
                     self._network.penalize(sender, FORGED_POINTS, reason)
                 log.warning("message_refused", validator=self._name(sender), reason=reason)
-            case EpochStarted(membership=membership):
+            case EpochStarted(membership=membership, handover=handover):
+                self._upkeep.keep_handover(handover)
                 self._membership = membership
                 self._metrics.set_gauge("epoch", membership.epoch)
                 names = [validator.name for validator in membership.validators]
@@ -153,6 +157,7 @@ class Bookkeeping:
         height = certificate.header.height
         self._chain.put_certificate(certificate)
         self._queries.record_certificate(certificate)
+        self._upkeep.on_certificate(certificate)
         self._metrics.set_gauge("certified_height", height)
         for entry in certificate.signatures:
             self._metrics.record_signed(self._name(ReplicaId(entry.replica)), height)

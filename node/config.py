@@ -73,6 +73,17 @@ class MempoolConfig(_Section, frozen=True):
     account_transactions_max: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 4_000
 
 
+KEEP_BLOCKS_MIN = 4096
+"""Whoever installs a snapshot goes on by blocks: those made since it was held, at most 1,024 blocks before it was asked
+for, and while it was downloaded, must still be there."""
+
+
+class StorageConfig(_Section, frozen=True):
+    """How many blocks below the last certified one are kept; 0 keeps all."""
+
+    keep_blocks: Annotated[int, msgspec.Meta(ge=0, le=2**53)] = 0
+
+
 class LogConfig(_Section, frozen=True):
     """What is logged, how, and where to; an empty ``file`` is standard error."""
 
@@ -89,6 +100,7 @@ class NodeConfig(_Section, frozen=True):
     api: ApiConfig = ApiConfig()
     clock: ClockConfig = ClockConfig()
     mempool: MempoolConfig = MempoolConfig()
+    storage: StorageConfig = StorageConfig()
     log: LogConfig = LogConfig()
     peers: Annotated[tuple[PeerConfig, ...], msgspec.Meta(max_length=VALIDATORS_MAX)] = ()
 
@@ -150,6 +162,8 @@ def find_config_problem(config: NodeConfig) -> str | None:
         return "api.connections_per_address_max: at most api.connections_max"
     if config.mempool.account_transactions_max > config.mempool.transactions_max:
         return "mempool.account_transactions_max: at most mempool.transactions_max"
+    if 0 < config.storage.keep_blocks < KEEP_BLOCKS_MIN:
+        return f"storage.keep_blocks: 0 keeps all blocks; otherwise at least {KEEP_BLOCKS_MIN}"
     return None
 
 

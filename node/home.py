@@ -13,6 +13,7 @@ from consensus.state import Settings
 from node.config import NodeConfig
 from node.errors import DiskError, HomeError
 from node.memberships import read_memberships
+from node.snapshots.installation import CURRENT_NAME, install_offered
 from node.storage.chain import ChainStore
 from node.storage.integrity import compare_with_journal, open_tree
 from node.storage.journal import Journal, JournalCorrupt, JournalError, JournalFailed, open_journal
@@ -132,7 +133,8 @@ def _open_storage(stack: ExitStack, data: Path, constitution: Constitution) -> S
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_journal_kept(data)
         journal = stack.enter_context(open_journal(data / "journal", constitution.genesis_hash))
-        return fill_storage(journal, stack.enter_context(open_leveldb(data / "leveldb")), constitution)
+        install_offered(data)
+        return fill_storage(journal, stack.enter_context(open_leveldb(data / CURRENT_NAME)), constitution)
     except StoreLocked as error:
         raise HomeError(str(error)) from None
     except (StoreFull, JournalFailed) as error:

@@ -15,6 +15,7 @@ from consensus.events import BatchFetched, BlocksFetched, Received
 from consensus.membership import Membership
 from consensus.messages import Envelope, PrePrepare
 from node.exchange import (
+    PrunedAnswer,
     RequestKind,
     check_batch,
     check_blocks,
@@ -29,6 +30,7 @@ from node.heard import Heard
 from node.host import Host
 from node.intake import Intake
 from node.mempool import Mempool
+from node.snapshots.fetcher import SnapshotFetcher
 from node.verifier import Verifier
 from p2p.network import Network
 from p2p.transfer import RequestFailed
@@ -65,7 +67,9 @@ class Inbox:
         mempool: Mempool,
         intake: Intake,
         heard: Heard,
+        snapshots: SnapshotFetcher,
     ) -> None:
+        self._snapshots = snapshots
         self._host = host
         self._network = network
         self._genesis_hash = genesis_hash
@@ -114,7 +118,7 @@ class Inbox:
             case FetchBlocks():
                 self._spawn(b"blocks", lambda: self._fetch_blocks(fetch))
             case FetchSnapshot():
-                log.warning("snapshot_needed", height=self._host.replica.view.executed.height)
+                self._spawn(b"snapshot", lambda: self._snapshots.fetch(fetch.peers))
             case _:
                 assert_never(fetch)
 
@@ -201,7 +205,11 @@ class Inbox:
                 return
 
     async def _fetch_blocks(self, fetch: FetchBlocks) -> None:
-        """Ask for certified blocks, and believe the certificate only."""
+        """Ask for certified blocks, and believe the certificate only.
+
+        When nobody gave any and some have let them go, a snapshot is fetched from those.
+        """
+        pruned: list[ReplicaId] = []
         for peer in fetch.peers:
             try:
                 answer = await self._network.request(
@@ -210,6 +218,9 @@ class Inbox:
                 fetched = decode_blocks(answer)
             except (RequestFailed, DecodeError):
                 continue
+            if isinstance(fetched, PrunedAnswer):
+                pruned.append(peer)
+                continue
             problem = check_blocks(self._membership, self._genesis_hash, fetched)
             if problem is not None:
                 self._network.penalize(peer, FORGED_POINTS, f"blocks that prove nothing: {problem}")
@@ -217,6 +228,9 @@ class Inbox:
             log.info("blocks_fetched", first=fetch.first, count=len(fetched.blocks))
             self._host.put(BlocksFetched(self._host.now(), fetched.blocks, fetched.certificate))
             return
+        if pruned:
+            log.info("blocks_pruned", first=fetch.first, peers=len(pruned))
+            self._spawn(b"snapshot", lambda: self._snapshots.fetch(pruned))
 
     def _get_others(self, peer: bytes) -> list[ReplicaId]:
         own = self._host.replica.view.own

@@ -49,6 +49,9 @@ def _read_membership(chain: ChainStore, validators: ValidatorSet) -> Membership:
     if validators.epoch == 0:
         return build_membership(validators, None)
     start = chain.get_header(Height(validators.since_height))
+    handover = chain.get_handover(Epoch(validators.epoch - 1)) if start is None else None
+    if handover is not None:
+        start = handover.certificate.header  # the block itself is pruned, or came in a snapshot
     if start is None:
         raise StoreCorrupt(
             f"the store has no header of height {validators.since_height}, which began its epoch"

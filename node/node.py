@@ -41,10 +41,12 @@ from node.mempool import Mempool, MempoolLimits
 from node.metrics import Metrics
 from node.queries import Queries
 from node.rim import Rim
+from node.snapshots.fetcher import SnapshotFetcher
 from node.standing import Standing
 from node.storage.journal import JournalError
 from node.storage.store import StoreError
 from node.story import Story
+from node.upkeep import open_upkeep
 from node.verifier import open_verifier
 from node.watch import Watch
 from p2p.frames import Channel
@@ -72,6 +74,14 @@ async def run_node(config: NodeConfig, home: Path, signing_key: SecretKey, tls_k
     """
     configure_logging(config.log, home)
     constitution = load_constitution(home)
+    while await _run_once(config, home, constitution, signing_key, tls_key_pem):
+        log.info("snapshot_offered", validator=config.name)
+
+
+async def _run_once(
+    config: NodeConfig, home: Path, constitution: Constitution, signing_key: SecretKey, tls_key_pem: bytes
+) -> bool:
+    """Open everything and run; tell whether to do so again, because a snapshot waits to become the store."""
     try:
         async with AsyncExitStack() as stack:
             storage = stack.enter_context(open_storage(home, constitution))
@@ -83,8 +93,10 @@ async def run_node(config: NodeConfig, home: Path, signing_key: SecretKey, tls_k
             if storage.signed_height > height:
                 log.error("blocks_lost", height=height, signed_height=storage.signed_height)
             await node.run()
+            is_again = node.is_reopening
     except* (JournalError, StoreError) as group:
         raise DiskError(_get_first_line(group)) from None
+    return is_again
 
 
 def _get_first_line(error: BaseException) -> str:
@@ -116,34 +128,31 @@ async def _open_node(
         stack.callback(queries.close)
         disk = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="gridbft-journal"))
         execution = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="gridbft-execute"))
+        upkeep = stack.enter_context(open_upkeep(chain, queries, config.storage.keep_blocks, execution))
         verifier = await stack.enter_async_context(open_verifier(constitution.genesis_hash))
         applier = Applier(ledger, chain, chain.get_latest_header(), storage.tree, execution)
         intake = Intake(ledger, chain, mempool, verifier, clock, lambda: applier.header)
         heard, story = Heard(), Story(replica.view.membership)
-        bookkeeping = Bookkeeping(chain, queries, intake, metrics, replica.view.membership, clock, story)
+        bookkeeping = Bookkeeping(
+            chain, queries, upkeep, intake, metrics, replica.view.membership, clock, story
+        )
         wires = Wires()
         network = await stack.enter_async_context(
             _open_network(config, constitution, own, signing_key, tls_key_pem, wires)
         )
         host = Host(replica, storage.journal, network, applier, batcher, clock, bookkeeping, disk)
-        inbox = Inbox(
-            host,
-            network,
-            constitution.genesis_hash,
-            verifier,
-            mempool,
-            intake,
-            heard,
-        )
+        fetcher = SnapshotFetcher(home / "data", constitution.genesis_hash, chain, network, replica)
+        inbox = Inbox(host, network, constitution.genesis_hash, verifier, mempool, intake, heard, fetcher)
         watch = Watch(host, mempool, batcher, network, genesis.consensus)
         bookkeeping.connect(inbox, watch, network)
         intake.connect(network, host.offer_batch)
-        wires.connect(host, inbox, intake, Answers(replica, mempool, chain))
+        wires.connect(host, inbox, intake, Answers(replica, mempool, chain, upkeep.snapshots))
         _pin_latest(queries, storage)
+        upkeep.begin(replica.view.stable)
         standing = Standing(config.name, host, network, mempool, batcher, heard, story, genesis.consensus)
         rim = Rim(config.name, constitution, host, network, standing, mempool, queries, metrics, verifier)
         await stack.enter_async_context(open_api(rim.build_services(intake, bookkeeping), config.api))
-        node = Node(host, inbox, watch)
+        node = Node(host, inbox, watch, fetcher)
         await stack.enter_async_context(
             open_admin(AdminServices(clock, rim.get_status, standing.tell, node.stop, host.offer_batch), home)
         )
@@ -219,25 +228,33 @@ class Wires:
 class Node:
     """The running parts of one validator."""
 
-    def __init__(self, host: Host, inbox: Inbox, watch: Watch) -> None:
+    def __init__(self, host: Host, inbox: Inbox, watch: Watch, fetcher: SnapshotFetcher) -> None:
+        self._fetcher = fetcher
         self._host = host
         self._inbox = inbox
         self._watch = watch
         self._stop = asyncio.Event()
+        self.is_reopening = False
 
     def stop(self) -> None:
         """End ``run``."""
         self._stop.set()
 
     async def run(self) -> None:
-        """Run host, inbox and watch until stopped or cancelled."""
+        """Run host, inbox and watch until stopped or cancelled, or until a snapshot waits to become the store."""
         async with asyncio.TaskGroup() as tasks:
             running = [
-                tasks.create_task(part) for part in (self._inbox.run(), self._host.run(), self._keep_watch())
+                tasks.create_task(part)
+                for part in (self._inbox.run(), self._host.run(), self._keep_watch(), self._await_snapshot())
             ]
             await self._stop.wait()
             for task in running:
                 task.cancel()
+
+    async def _await_snapshot(self) -> None:
+        await self._fetcher.offered.wait()
+        self.is_reopening = True
+        self._stop.set()
 
     async def _keep_watch(self) -> None:
         while True:

@@ -31,6 +31,14 @@ class StateSnapshot(StateReader, Protocol):
         """Return a bucket of the state tree, empty when absent."""
         ...
 
+    def iterate_from(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Yield all keys from ``start``, included, and their values in byte order."""
+        ...
+
+    def iterate_buckets(self, first: int = 0) -> Iterator[tuple[int, bytes]]:
+        """Yield the buckets of the state tree from ``first`` on that are not empty, in order."""
+        ...
+
     def close(self) -> None:
         """Let go of what the snapshot holds in the store."""
         ...
@@ -52,9 +60,14 @@ class PinnedState:
         return Height(self.header.height)
 
     @property
-    def state(self) -> StateReader:
-        """Return the state for reading."""
+    def state(self) -> StateSnapshot:
+        """Return the state for reading; ``release`` closes it."""
         return self._snapshot
+
+    @property
+    def tree(self) -> StateTree:
+        """Return the tree of the state."""
+        return self._tree
 
     def prove(self, key: bytes) -> StateProof:
         """Return the proof of ``key`` under the header's state root."""
@@ -109,6 +122,12 @@ class PinnedStates:
     def certified_header(self) -> BlockHeader | None:
         """Return the header at whose height reads are answered, or None."""
         return None if self._certified is None else self._certified.header
+
+    def hold_certified(self) -> PinnedState | None:
+        """Return the latest certified state, held until the caller releases it, or None."""
+        if self._certified is not None:
+            self._certified.hold()
+        return self._certified
 
     @property
     def newest(self) -> PinnedState | None:

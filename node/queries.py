@@ -118,7 +118,17 @@ class Queries:
         with self._pinned.open() as pinned:
             yield pinned
 
+    @property
+    def pinned(self) -> PinnedStates:
+        """Return the states that are held for reading."""
+        return self._pinned
+
     # Transactions and blocks
+
+    @property
+    def pruned_height(self) -> Height:
+        """Return the height up to which this node keeps no blocks; 0 when it keeps all."""
+        return self._chain.get_pruned_height()
 
     def is_pending(self, transaction_id: Digest) -> bool:
         """Tell whether a transaction waits to be ordered."""
@@ -133,9 +143,9 @@ class Queries:
         return self._receipts.prove(committed, self.certified_height)
 
     def get_block(self, height: Height) -> BlockView | None:
-        """Return an executed block, or None."""
+        """Return an executed block, or None; up to the pruned height there is none but genesis."""
         header = self._chain.get_header(height)
-        if header is None:
+        if header is None or 0 < height <= self._chain.get_pruned_height():
             return None
         if height == 0:
             return BlockView(header, None, (), None)

@@ -31,6 +31,7 @@ class ChainReader(Protocol):
     def get_certificate(self, height: Height) -> Certificate | None: ...
     def find_transaction(self, transaction_id: bytes) -> tuple[Height, int] | None: ...
     def iterate_handovers(self, first: Epoch) -> Iterator[Handover]: ...
+    def get_pruned_height(self) -> Height: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +60,15 @@ class Receipts:
         self._blocks: OrderedDict[Height, _BlockReceipts] = OrderedDict()
 
     def find(self, transaction_id: Digest, certified_height: Height) -> Committed | None:
-        """Return where a transaction was executed, or None."""
+        """Return where a transaction was executed, or None; one of a pruned block is not found."""
         place = self._chain.find_transaction(transaction_id)
-        if place is None:
+        if place is None or place[0] <= self._chain.get_pruned_height():
             return None
         height, index = place
-        receipt = self._get_block(height).receipts[index]
+        receipts = self._get_block(height).receipts
+        if index >= len(receipts):
+            return None  # pruned between two reads
+        receipt = receipts[index]
         return Committed(height, index, receipt, certified=height <= certified_height)
 
     def prove(self, committed: Committed, certified_height: Height) -> CertifiedReceiptProof | None:
@@ -92,7 +96,10 @@ class Receipts:
         """Return a stored block's receipts; what is executed never changes."""
         block = self._blocks.get(height)
         if block is None:
-            block = self._blocks[height] = _BlockReceipts(self._chain.get_receipts(height))
+            receipts = self._chain.get_receipts(height)
+            if not receipts:
+                return _BlockReceipts(())
+            block = self._blocks[height] = _BlockReceipts(receipts)
             if len(self._blocks) > BLOCKS_REMEMBERED_MAX:
                 self._blocks.popitem(last=False)
         self._blocks.move_to_end(height)

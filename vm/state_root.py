@@ -7,7 +7,7 @@ and shares the rest of the path with all other changes of the block. A tree is i
 shares every unchanged node with its parent.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from primitives.encoding import Struct
 from primitives.hashing import EMPTY_DIGEST, HashDomain, compute_hash
@@ -19,6 +19,10 @@ LEVELS = 4
 """Four inner levels of width 16: 65,536 buckets hold a few keys each up to a million accounts."""
 
 BUCKETS = 1 << (WIDTH_BITS * LEVELS)
+GROUPS = BUCKETS // WIDTH
+"""Buckets under one node of the last level are a group: the piece of a state that is checked by itself."""
+
+GROUP_DIGESTS_BYTES = GROUPS * DIGEST_BYTES
 PROOF_BUCKET_BYTES_MAX = 4096 * DIGEST_BYTES
 """A proof names all leaves of one bucket; a bucket that large means billions of keys."""
 
@@ -96,6 +100,25 @@ def is_state_proof_valid(key: bytes, value: bytes, proof: StateProof, root: Dige
         digest = compute_hash(HashDomain.STATE_NODE, node)
         index >>= WIDTH_BITS
     return digest == root
+
+
+def collect_group_digests(tree: StateTree) -> bytes:
+    """Return the digests of all groups in order, as one string: what the last but one level holds."""
+    return b"".join(tree.levels[LEVELS - 2])
+
+
+def compute_groups_root(digests: bytes) -> Digest:
+    """Return the state root over the digests of all groups; they are GROUP_DIGESTS_BYTES long."""
+    while len(digests) > DIGEST_BYTES:
+        width = WIDTH * DIGEST_BYTES
+        nodes = (digests[i : i + width] for i in range(0, len(digests), width))
+        digests = b"".join(compute_hash(HashDomain.STATE_NODE, node) for node in nodes)
+    return Digest(digests)
+
+
+def compute_group_digest(contents: Sequence[bytes]) -> Digest:
+    """Return the digest of a group from its WIDTH buckets in order."""
+    return compute_hash(HashDomain.STATE_NODE, b"".join(_hash_bucket(content) for content in contents))
 
 
 def is_leaf_of(bucket: bytes, key: bytes, value: bytes) -> bool:

@@ -74,14 +74,19 @@ async def _look_up(queries: Queries, ids: Sequence[Digest]) -> list[Answer]:
     return answers
 
 
+def explain_pruned(queries: Queries) -> str:
+    """Return what to add to "does not know it" on a node that has let blocks go."""
+    pruned = queries.pruned_height
+    return "" if pruned == 0 else f", and keeps no receipts up to block {pruned}: another one may know it"
+
+
 def _build_proof(queries: Queries, name: Digest) -> Answer:
     committed = queries.find_transaction(name)
     if committed is None:
         if queries.is_pending(name):
             return NoProofAnswer(name.hex(), NOT_YET, "it waits to be ordered; ask again")
-        return NoProofAnswer(
-            name.hex(), NOT_FOUND, "this validator does not know it; send the same bytes again"
-        )
+        detail = f"this validator does not know it{explain_pruned(queries)}; send the same bytes again"
+        return NoProofAnswer(name.hex(), NOT_FOUND, detail)
     if not committed.certified:
         return NoProofAnswer(name.hex(), NOT_YET, "its block has no certificate yet; ask again")
     proven = queries.prove_receipt(committed)

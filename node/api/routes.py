@@ -9,7 +9,7 @@ from aiohttp import web
 
 from node.api.errors import JSON, ApiProblem, build_error, refuse_busy, refuse_unknown
 from node.api.offenders import Offenders
-from node.api.proofs import await_proofs, raise_no_proof
+from node.api.proofs import await_proofs, explain_pruned, raise_no_proof
 from node.api.requests import (
     BodyReader,
     check_digests,
@@ -138,7 +138,8 @@ class TransactionRoutes:
         if self._services.queries.is_pending(name):
             return build_json(PendingAnswer(name.hex()))
         raise refuse_unknown(
-            "this validator does not know the transaction; sending the same bytes again is safe"
+            f"this validator does not know the transaction{explain_pruned(self._services.queries)};"
+            " sending the same bytes again is safe"
         )
 
     async def get_proof(self, request: web.Request) -> web.Response:

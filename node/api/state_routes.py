@@ -58,6 +58,11 @@ class StateRoutes:
         text = request.match_info["height"]
         height = self._queries.certified_height if text == "latest" else Height(parse_number("height", text))
         view = self._queries.get_block(height)
+        pruned = self._queries.pruned_height
+        if view is None and height <= pruned:
+            raise refuse_unknown(
+                f"block {height} is pruned: this validator keeps blocks above {pruned}; ask one that keeps more"
+            )
         if view is None:
             raise refuse_unknown(f"there is no block {height} here; the newest is at latest")
         signatures = () if view.certificate is None else view.certificate.signatures

@@ -55,9 +55,14 @@ class StateView:
         """Return a bucket of the state tree, empty when it was never written."""
         return self._reader.get(keys.build_bucket_key(index)) or b""
 
-    def iterate_buckets(self) -> Iterator[tuple[int, bytes]]:
-        """Yield every bucket of the state tree that was ever written, in order."""
-        pairs = self._reader.iterate(keys.BUCKET)
+    def iterate_from(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Yield all state keys from ``start``, included, and their values in byte order."""
+        pairs = self._reader.iterate(keys.STATE, start=keys.STATE + start)
+        return ((key[len(keys.STATE) :], value) for key, value in pairs)
+
+    def iterate_buckets(self, first: int = 0) -> Iterator[tuple[int, bytes]]:
+        """Yield every bucket of the state tree from ``first`` on that is not empty, in order."""
+        pairs = self._reader.iterate(keys.BUCKET, start=keys.build_bucket_key(first))
         return ((int.from_bytes(key[len(keys.BUCKET) :], "big"), value) for key, value in pairs)
 
 
@@ -154,8 +159,7 @@ class ChainStore(StateView):
             keys.build_number_key(keys.RECEIPTS, height): encode(receipts),
         }
         if self._get_mark is not None:
-            mark = self._get_mark()
-            puts[keys.JOURNAL] = mark.generation.to_bytes(8, "big") + mark.records.to_bytes(8, "big")
+            puts[keys.JOURNAL] = self._get_mark().encode()
         for place, receipt in enumerate(receipts):
             key = keys.INDEX + receipt.transaction_id
             known = puts.get(key) or self._store.get(key)
@@ -165,8 +169,10 @@ class ChainStore(StateView):
         self._store.write(puts, sync=True)
 
     def put_certificate(self, certificate: Certificate) -> None:
-        """Keep a block's certificate; not synced, because peers have it too."""
+        """Keep a block's certificate; not synced, because peers have it too. One of a pruned block is not kept."""
         height = certificate.header.height
+        if height <= self.get_pruned_height():
+            return
         puts: dict[bytes, bytes | None] = {
             keys.build_number_key(keys.CERTIFICATE, height): encode(certificate)
         }
@@ -210,6 +216,43 @@ class ChainStore(StateView):
         while (handover := self.get_handover(epoch)) is not None:
             yield handover
             epoch = Epoch(epoch + 1)
+
+    def get_pruned_height(self) -> Height:
+        """Return the height up to which blocks, receipts and certificates are gone; 0 when all are here."""
+        data = self._store.get(keys.PRUNED)
+        return Height(0 if data is None else int.from_bytes(data, "big"))
+
+    def prune_block(self, height: Height) -> int:
+        """Remove the lowest block that is kept, with all that belongs to it alone; return its transactions.
+
+        Not synced: what a power cut brings back is removed again.
+
+        Raises:
+            ValueError: not the lowest one, or not below the last certified one: a bug of the caller.
+
+        """
+        certified = self._store.get(keys.CERTIFIED)
+        if height != self.get_pruned_height() + 1 or certified is None:
+            raise ValueError(f"block {height} is not the lowest one kept below a certificate")
+        if height >= int.from_bytes(certified, "big"):
+            raise ValueError(f"block {height} is the last certified one, or above it")
+        prefixes = (keys.HEADER, keys.BATCH, keys.RECEIPTS, keys.CERTIFICATE)
+        puts: dict[bytes, bytes | None] = {keys.build_number_key(prefix, height): None for prefix in prefixes}
+        receipts = self.get_receipts(height)
+        for receipt in receipts:
+            key = keys.INDEX + receipt.transaction_id
+            place = self._store.get(key)
+            if place is not None and int.from_bytes(place[:8], "big") == height:
+                puts[key] = None
+        puts[keys.PRUNED] = height.to_bytes(8, "big")
+        self._store.write(puts, sync=False)
+        return len(receipts)
+
+    def compact_pruned(self) -> None:
+        """Give the space of pruned blocks back to the disk; the index of ids is left to the store's own ways."""
+        pruned = self.get_pruned_height()
+        for prefix in (keys.HEADER, keys.BATCH, keys.RECEIPTS, keys.CERTIFICATE):
+            self._store.compact(keys.build_number_key(prefix, 1), keys.build_number_key(prefix, pruned))
 
     def get_height(self) -> Height:
         """Return the height of the last block; 0 as well before ``init_genesis``."""
@@ -296,6 +339,11 @@ class ChainStore(StateView):
 
 
 _FORMAT = bytes((FORMAT_VERSION,))
+
+
+def build_format_record() -> bytes:
+    """Return what a store of this layout has under ``keys.FORMAT``."""
+    return _FORMAT
 
 
 def _add_state(

@@ -35,7 +35,7 @@ def open_tree(chain: ChainStore) -> StateTree:
     """
     header = chain.get_latest_header()
     _check_block(chain, header)
-    lowest = max(0, header.height - LINKS_CHECKED)
+    lowest = max(_get_lowest(chain), header.height - LINKS_CHECKED)
     child = header
     for height in range(header.height - 1, lowest - 1, -1):
         child = _check_link(chain, Height(height), child)
@@ -80,10 +80,10 @@ def check_everything(chain: ChainStore) -> None:
 
     """
     tip = chain.get_latest_header()
-    parent = _get_header(chain, Height(0))
-    for number in range(1, tip.height + 1):
+    parent = None
+    for number in range(_get_lowest(chain), tip.height + 1):
         header = _get_header(chain, Height(number))
-        if header.parent != parent.compute_digest():
+        if parent is not None and header.parent != parent.compute_digest():
             raise StoreCorrupt(f"block {number} does not follow block {number - 1}; {_REPAIR}")
         _check_block(chain, header)
         certificate = chain.get_certificate(Height(number))
@@ -122,6 +122,12 @@ def _check_link(chain: ChainStore, height: Height, child: BlockHeader) -> BlockH
     return header
 
 
+def _get_lowest(chain: ChainStore) -> Height:
+    """Return the lowest height whose header must be there: above what is pruned, or that of a snapshot alone."""
+    pruned = chain.get_pruned_height()
+    return pruned if pruned in {0, chain.get_height()} else Height(pruned + 1)
+
+
 def _get_header(chain: ChainStore, height: Height) -> BlockHeader:
     header = chain.get_header(height)
     if header is None:
@@ -130,9 +136,9 @@ def _get_header(chain: ChainStore, height: Height) -> BlockHeader:
 
 
 def _check_block(chain: ChainStore, header: BlockHeader) -> None:
-    """Refuse a block whose batch, receipts or index entries are not its own."""
+    """Refuse a block whose batch, receipts or index entries are not its own; a snapshot's own block has none."""
     height = Height(header.height)
-    if height == 0:
+    if height <= chain.get_pruned_height():
         return
     block = chain.get_block(height)
     if block is None or block.batch.header.compute_digest() != header.batch_digest:

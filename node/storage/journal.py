@@ -43,6 +43,10 @@ class JournalMark:
     generation: int
     records: int
 
+    def encode(self) -> bytes:
+        """Return the 16 bytes that a store keeps of it."""
+        return self.generation.to_bytes(8, "big") + self.records.to_bytes(8, "big")
+
 
 class JournalError(Exception):
     """The journal cannot be used; one line says why and what to do."""

@@ -13,6 +13,7 @@ prefix key                         value
 ``r``  height (8)                  receipts
 ``c``  height (8)                  certificate
 ``m``  epoch (8)                   handover: how the epoch ended
+``P``  –                           height up to which blocks are pruned, 8 bytes
 ``i``  transaction id (32)         height (8), place in the block (4), consumed (1)
 ``s``  state key                   state value
 ``t``  bucket (2)                  the leaves of a bucket of the state tree
@@ -30,6 +31,7 @@ BATCH = b"b"
 RECEIPTS = b"r"
 CERTIFICATE = b"c"
 HANDOVER = b"m"
+PRUNED = b"P"
 INDEX = b"i"
 STATE = b"s"
 BUCKET = b"t"

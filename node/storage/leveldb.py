@@ -81,6 +81,8 @@ class _Database(_Reads, Protocol):
 
     def snapshot(self) -> _Reads: ...
 
+    def compact_range(self, *, start: bytes, stop: bytes) -> None: ...
+
 
 class LevelDbSnapshot:
     """A LevelDbStore as it was at one moment."""
@@ -151,6 +153,10 @@ class LevelDbStore:
         """Take note that a snapshot is closed."""
         with self._lock:
             self._snapshots.discard(snapshot)
+
+    def compact(self, first: bytes, last: bytes) -> None:
+        with _named_failures(self.path):
+            self._database.compact_range(start=first, stop=last)
 
     def estimate_size(self) -> int:
         size = 0

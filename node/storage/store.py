@@ -74,6 +74,10 @@ class Store(StoreReader, Protocol):
         """
         ...
 
+    def compact(self, first: bytes, last: bytes) -> None:
+        """Give back the space that removed keys from ``first`` to ``last`` still take; may take long."""
+        ...
+
     def estimate_size(self) -> int:
         """Return about how many bytes the store takes on its medium."""
         ...

@@ -66,9 +66,17 @@ class DictSnapshot:
         assert not self.closed
         return iter(sorted((key, value) for key, value in self.state.items() if key.startswith(prefix)))
 
+    def iterate_from(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
+        assert not self.closed
+        return iter(sorted((key, value) for key, value in self.state.items() if key >= start))
+
     def get_bucket(self, index: int) -> bytes:
         assert not self.closed
         return self.buckets.get(index, b"")
+
+    def iterate_buckets(self, first: int = 0) -> Iterator[tuple[int, bytes]]:
+        assert not self.closed
+        return iter(sorted((index, content) for index, content in self.buckets.items() if index >= first))
 
     def close(self) -> None:
         self.closed += 1
@@ -84,6 +92,10 @@ class MemoryChain:
         self.certificates: dict[int, Certificate] = {}
         self.places: dict[bytes, tuple[Height, int]] = {}
         self.handovers: list[Handover] = []
+        self.pruned = 0
+
+    def get_pruned_height(self) -> Height:
+        return Height(self.pruned)
 
     def get_header(self, height: Height) -> BlockHeader | None:
         return self.headers.get(height)

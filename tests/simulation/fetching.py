@@ -8,6 +8,7 @@ from consensus.effects import FetchBatch, FetchBlocks
 from consensus.events import BatchFetched, BlocksFetched, Received
 from consensus.messages import Envelope
 from node.exchange import (
+    PrunedAnswer,
     RequestKind,
     check_batch,
     check_blocks,
@@ -183,7 +184,7 @@ class Fetcher:
                 fetched = None if answer is None else decode_blocks(answer)
             except DecodeError:
                 continue
-            if fetched is None:
+            if fetched is None or isinstance(fetched, PrunedAnswer):
                 continue
             problem = check_blocks(constitution.membership, constitution.genesis_hash, fetched)
             if problem is not None:

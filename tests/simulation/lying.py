@@ -17,7 +17,7 @@ from consensus.messages import (
     ViewChange,
     get_signed_bytes,
 )
-from node.exchange import BlocksAnswer, RequestKind, decode_blocks, decode_transactions_request
+from node.exchange import BlocksAnswer, PrunedAnswer, RequestKind, decode_blocks, decode_transactions_request
 from primitives.batch import NULL_DIGEST
 from primitives.encoding import DecodeError, encode
 from primitives.hashing import compute_transaction_id
@@ -99,7 +99,7 @@ class LyingServer(Liar):
             blocks = decode_blocks(honest)
         except DecodeError:
             return self.random.choice((b"", b"\xc0", None))
-        return self._spoil(blocks)
+        return honest if isinstance(blocks, PrunedAnswer) else self._spoil(blocks)
 
     def _spoil(self, answer: BlocksAnswer) -> bytes | None:
         blocks, certificate = answer.blocks, answer.certificate

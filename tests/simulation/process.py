@@ -37,6 +37,8 @@ from node.host import Host
 from node.inbox import FORGED_POINTS
 from node.intake import INVALID_POINTS, Intake, SubmitResult, SubmitStatus
 from node.mempool import Mempool, MempoolLimits
+from node.pinned_state import PinnedStates
+from node.snapshots.server import SnapshotServer
 from node.storage.journal import JournalError, open_journal
 from node.storage.store import StoreError
 from node.verifier import Verifier
@@ -210,7 +212,7 @@ class Process:
         self.host._rewrite_above = world.rewrite_above  # production rewrites at megabytes
         self._watch = Watch(self.host, self.mempool, batcher, self, parameters)
         self.intake.connect(self, self.host.offer_batch)
-        self._answers = Answers(replica, self.mempool, chain)
+        self._answers = Answers(replica, self.mempool, chain, SnapshotServer(PinnedStates()))
         self.fetcher = Fetcher(self)
 
     def _open_storage(self, disk: Disk) -> Storage:

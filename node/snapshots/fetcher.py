@@ -1,0 +1,97 @@
+"""Fetching a snapshot from peers, one after the other, into a directory beside the store."""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import structlog
+
+from consensus.replica import Replica
+from node.snapshots.download import Download, Fault, Refusal, Stage
+from node.snapshots.installation import discard_fetching, offer_fetched, open_fetching
+from node.snapshots.writer import SnapshotWriter
+from node.storage.chain import ChainStore
+from node.storage.store import StoreError
+from p2p.network import Network
+from p2p.transfer import RequestFailed
+from primitives.ids import Digest, ReplicaId
+
+log = structlog.get_logger("gridbft.snapshots")
+
+REQUEST_TIMEOUT_S = 10.0
+"""A page takes a second at 1 Mbit/s, the last handovers of 80 validators ten; then the next peer is asked."""
+
+ATTEMPTS_MAX = 3
+"""How often one peer is asked anew because it let go of a snapshot meanwhile."""
+
+LIE_POINTS = 100
+"""A false part of a snapshot costs a whole download and has no innocent cause: the peer is banned for a while."""
+
+
+class SnapshotFetcher:
+    """Downloads into ``leveldb.fetching`` and offers what is whole for the next opening; one download at a time."""
+
+    def __init__(
+        self, data: Path, genesis_hash: Digest, chain: ChainStore, network: Network, replica: Replica
+    ) -> None:
+        self.offered = asyncio.Event()
+        """Set when a snapshot waits to become the store."""
+        self._data = data
+        self._genesis_hash = genesis_hash
+        self._chain = chain
+        self._network = network
+        self._replica = replica
+
+    async def fetch(self, peers: Sequence[ReplicaId]) -> None:
+        """Ask ``peers`` in order until one has given a whole snapshot; who asks again later tries all anew."""
+        try:
+            for peer in peers:
+                if await self._fetch_from(peer):
+                    self.offered.set()
+                    return
+        except (StoreError, OSError) as error:
+            log.error("snapshot_not_stored", reason=str(error))  # noqa: TRY400  # one line says all
+        discard_fetching(self._data)
+
+    async def _fetch_from(self, peer: ReplicaId) -> bool:
+        """Tell whether ``peer`` gave a snapshot that was offered."""
+        for _ in range(ATTEMPTS_MAX):
+            refusal = await self._download(peer)
+            if refusal is None:
+                return True
+            log.warning("snapshot_refused", peer=peer.hex(), fault=refusal.fault.value, reason=refusal.reason)
+            if refusal.fault is Fault.LIE:
+                self._network.penalize(peer, LIE_POINTS, refusal.reason)
+            if refusal.fault is not Fault.GONE:
+                return False
+        return False
+
+    async def _download(self, peer: ReplicaId) -> Refusal | None:
+        loop = asyncio.get_running_loop()
+        with (
+            open_fetching(self._data) as store,
+            ThreadPoolExecutor(1, thread_name_prefix="gridbft-snapshot") as thread,
+        ):
+            download = Download(
+                self._replica.view.membership,
+                self._genesis_hash,
+                self._chain,
+                SnapshotWriter(store),
+            )
+            while download.stage is not Stage.WHOLE:
+                question = download.question
+                try:
+                    answer = await self._network.request(
+                        peer, question.kind, question.payload, REQUEST_TIMEOUT_S
+                    )
+                except RequestFailed as error:
+                    return Refusal(Fault.USELESS, str(error))
+                refusal = await loop.run_in_executor(thread, download.take, answer)
+                if refusal is not None:
+                    return refusal
+        if self._chain.get_height() >= download.height:
+            return Refusal(Fault.USELESS, f"the own chain reached block {download.height} meanwhile")
+        offer_fetched(self._data)
+        log.info("snapshot_fetched", height=download.height, peer=peer.hex())
+        return None

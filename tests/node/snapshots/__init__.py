@@ -1,0 +1,1 @@
+"""Snapshots: cut, served, checked, installed."""
