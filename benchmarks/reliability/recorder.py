@@ -30,7 +30,7 @@ def record(method: str, command: Sequence[str], root: Path = ROOT) -> Record:
     """
     if not command or any(Path(word).is_absolute() for word in command):
         raise RecordError("give a command without absolute paths: the record is published")
-    began_s = time.monotonic()
+    began_s, commit, date = time.monotonic(), read_commit(root), datetime.now(UTC).strftime("%Y-%m-%d")
     try:
         ended = subprocess.run(resolve(command), cwd=root, stdout=subprocess.PIPE, text=True, check=False)
     except OSError as error:
@@ -39,8 +39,8 @@ def record(method: str, command: Sequence[str], root: Path = ROOT) -> Record:
     figures = read_figures(lines[-1] if lines else "")
     return Record(
         method=method,
-        commit=read_commit(root),
-        date=datetime.now(UTC).strftime("%Y-%m-%d"),
+        commit=commit,  # as it was when the campaign began: somebody may work on meanwhile
+        date=date,
         machine=read_machine(),
         command=" ".join(command),
         seconds=round(time.monotonic() - began_s, 1),
