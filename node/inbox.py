@@ -221,6 +221,8 @@ class Inbox:
             if isinstance(fetched, PrunedAnswer):
                 pruned.append(peer)
                 continue
+            if fetched.certificate.header.epoch != self._membership.epoch:
+                continue  # the epoch ended while the question was on its way, or begins after one that is missing here
             problem = check_blocks(self._membership, self._genesis_hash, fetched)
             if problem is not None:
                 self._network.penalize(peer, FORGED_POINTS, f"blocks that prove nothing: {problem}")

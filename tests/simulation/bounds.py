@@ -21,7 +21,7 @@ ANSWER_KINDS = 4
 def find_excess(process: "Process") -> str | None:
     """Return what is beyond its bound, or None."""
     state = process.host.replica.view
-    replicas = len(state.settings.membership.replicas)
+    replicas = len(state.membership.replicas)
     sizes = {
         "instances": (len(state.instances), 2 * WINDOW),
         "batches": (len(state.batches), (ACCEPTED_KEPT + 2) * 2 * WINDOW),

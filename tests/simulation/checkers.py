@@ -9,6 +9,7 @@ nobody's invention, time-outs double from the last progress up to their cap.
 from typing import TYPE_CHECKING
 
 from consensus.effects import Deliver, TimerName
+from consensus.membership import Membership
 from consensus.messages import (
     Certificate,
     Checkpoint,
@@ -27,7 +28,7 @@ from node.storage import keys
 from primitives.encoding import decode, encode
 from primitives.header import BlockHeader
 from primitives.ids import Digest
-from primitives.quorum import get_fault_tolerance, get_quorum
+from primitives.quorum import get_fault_tolerance
 from tests.simulation.disk import JOURNAL
 from vm.contracts.ledger import BALANCE_PREFIX, Asset, Balance
 from vm.executor import BlockResult
@@ -88,16 +89,17 @@ def get_evidence(envelope: Envelope) -> bytes:
 class Checker:
     """What was said, executed and certified in one run, by correct machines."""
 
-    def __init__(self, size: int, genesis_hash: Digest) -> None:
+    def __init__(self, membership: Membership, genesis_hash: Digest) -> None:
         self.now_ms = 0
         self.chain: dict[int, BlockHeader] = {}
         self.certified: dict[int, Certificate] = {}
         self.applied: dict[bytes, int] = {}
         self.transactions = 0
-        self._size = size
         self._genesis_hash = genesis_hash
         self.latest_wall_ms = 0
         """The latest time that any correct machine's clock has shown."""
+        self.memberships = {int(membership.epoch): membership}
+        """Of every epoch that began."""
         self._said: dict[tuple[bytes, Position], bytes] = {}
         self._left: dict[bytes, int] = {}
         self._signed_height: dict[int, int] = {}
@@ -208,14 +210,16 @@ class Checker:
 
     def _check_quorum_durable(self, header: BlockHeader, machines: "list[Machine]") -> None:
         key, value = keys.build_number_key(keys.HEADER, header.height), encode(header)
+        membership = self.memberships[header.epoch]
+        members = [machine for machine in machines if machine.key.public in membership.replica_set]
         holders = {
             machine.key.public
-            for machine in machines
+            for machine in members
             if machine.is_correct and not machine.is_damaged and machine.disk.store.get_durable(key) == value
         }
-        faulty = {m.key.public for m in machines if not m.is_correct or m.is_damaged}
-        allowed = min(len(faulty), get_fault_tolerance(self._size))
-        if len(holders) < get_quorum(self._size) - allowed:
+        faulty = {m.key.public for m in members if not m.is_correct or m.is_damaged}
+        allowed = min(len(faulty), get_fault_tolerance(len(membership.replicas)))
+        if len(holders) < membership.quorum - allowed:
             self._refuse(
                 "I6", machines[0], f"height {header.height} is durable on {len(holders)} machines only"
             )

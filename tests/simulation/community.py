@@ -15,6 +15,7 @@ from primitives.ids import AccountId, Digest, Epoch, Height, Nonce
 from primitives.signing import SecretKey
 from vm.contracts.energy.calls import CorrectReading, RegisterMeter, SubmitReading
 from vm.contracts.ledger import Asset, Grant, Transfer
+from vm.contracts.validators import METHODS, Add, Endpoint, Remove, Replace
 from vm.genesis import ConsensusParameters, EnergyParameters, Genesis, GenesisAccount
 from vm.transaction import Call, SealedTransaction, sign_transaction
 
@@ -40,6 +41,7 @@ PARAMETERS = ConsensusParameters(
 )
 """Of most runs: a time-out that reaches its cap in the third attempt."""
 
+ENDPOINT = Endpoint("localhost", 7100)
 UTILITY_KEY = SecretKey(b"u" * 32)
 UTILITY = compute_account_id(UTILITY_KEY.public)
 
@@ -72,6 +74,11 @@ def get_meter(number: int) -> AccountId:
     return compute_account_id(get_meter_key(number).public)
 
 
+def build_validator(index: int) -> Validator:
+    """Return what a membership says of a machine."""
+    return Validator(f"v{index}", get_validator_key(index).public, b"certificate %d" % index)
+
+
 @lru_cache(maxsize=64)
 def build_constitution(validators: int, parameters: ConsensusParameters = PARAMETERS) -> Constitution:
     """Return the genesis of a network of so many validators, and what follows from it."""
@@ -84,11 +91,15 @@ def build_constitution(validators: int, parameters: ConsensusParameters = PARAME
         name="simulated",
         currency="EUR",
         time_ms=START_S * 1000,
-        validators=tuple(
-            Validator(f"v{index}", get_validator_key(index).public, b"certificate %d" % index)
-            for index in range(validators)
+        validators=tuple(build_validator(index) for index in range(validators)),
+        accounts=(
+            GenesisAccount(UTILITY, UTILITY_KEY.public, "utility", "utility"),
+            *members,
+            *(
+                GenesisAccount(compute_account_id(key.public), key.public, "validator", f"v{index}")
+                for index, key in enumerate(map(get_validator_key, range(validators)))
+            ),
         ),
-        accounts=(GenesisAccount(UTILITY, UTILITY_KEY.public, "utility", "utility"), *members),
         energy=EnergyParameters(SLOT_S, 300, 7 * 86_400, 60, 80_000, 220_000),
         consensus=parameters,
     )
@@ -105,6 +116,7 @@ class Community:
 
     def __post_init__(self) -> None:
         self._nonces: dict[bytes, int] = {}
+        self._accounts: dict[bytes, AccountId] = {}
 
     def grant(self, member: int, amount: int = COINS) -> SealedTransaction:
         """Return the utility's gift of coins to a member; it is valid whenever it comes."""
@@ -136,6 +148,29 @@ class Community:
         call = Transfer(get_member(to), Asset.COIN, amount)
         return self._sign(get_member_key(sender), "ledger", "transfer", call, nonce)
 
+    def add(self, index: int) -> Add:
+        """Return the change that lets a machine in."""
+        return Add(build_validator(index), ENDPOINT)
+
+    def remove(self, index: int) -> Remove:
+        """Return the change that lets a machine go."""
+        return Remove(get_validator_key(index).public)
+
+    def replace(self, index: int, by: int) -> Replace:
+        """Return the change that gives a machine's place, and its account, to another one."""
+        return Replace(get_validator_key(index).public, build_validator(by), ENDPOINT)
+
+    def cast(self, voter: int, change: Struct) -> SealedTransaction:
+        """Return a validator's ballot."""
+        method = next(name for name, record in METHODS.items() if isinstance(change, record))
+        return self._sign(get_validator_key(voter), "validators", method, change)
+
+    def take_over(self, index: int, by: int) -> None:
+        """Let a machine's key sign for the account of the one whose place it took."""
+        old = get_validator_key(index).public
+        self._accounts[get_validator_key(by).public] = self._accounts.get(old, compute_account_id(old))
+        self._nonces[get_validator_key(by).public] = self._nonces.get(old, 0)
+
     def get_nonce(self, member: int) -> int:
         """Return the last nonce a member signed."""
         return self._nonces.get(get_member_key(member).public, 0)
@@ -145,9 +180,12 @@ class Community:
     ) -> SealedTransaction:
         if nonce is None:
             nonce = self._nonces[key.public] = self._nonces.get(key.public, 0) + 1
-        return _sign(key, self.genesis_hash, nonce, Call(contract, method, encode(call)))
+        account = self._accounts.get(key.public, compute_account_id(key.public))
+        return _sign(key, account, self.genesis_hash, nonce, Call(contract, method, encode(call)))
 
 
 @lru_cache(maxsize=50_000)
-def _sign(key: SecretKey, genesis_hash: Digest, nonce: int, call: Call) -> SealedTransaction:
-    return sign_transaction(key, genesis_hash, compute_account_id(key.public), Nonce(nonce), FAR, call)
+def _sign(
+    key: SecretKey, account: AccountId, genesis_hash: Digest, nonce: int, call: Call
+) -> SealedTransaction:
+    return sign_transaction(key, genesis_hash, account, Nonce(nonce), FAR, call)

@@ -186,7 +186,9 @@ class Fetcher:
                 continue
             if fetched is None or isinstance(fetched, PrunedAnswer):
                 continue
-            problem = check_blocks(constitution.membership, constitution.genesis_hash, fetched)
+            if fetched.certificate.header.epoch != host.replica.view.epoch:
+                continue
+            problem = check_blocks(host.replica.view.membership, constitution.genesis_hash, fetched)
             if problem is not None:
                 process.penalize(peer, FORGED_POINTS, f"blocks that prove nothing: {problem}")
                 continue
@@ -195,8 +197,8 @@ class Fetcher:
             return
 
     def _iterate_sources(self, peer: ReplicaId) -> Iterator[ReplicaId]:
-        own = self._process.host.replica.view.own
+        state = self._process.host.replica.view
         yield peer
-        for replica in self._process.world.constitution.membership.replicas:
-            if replica not in (peer, own):
+        for replica in state.membership.replicas:
+            if replica not in (peer, state.own):
                 yield replica

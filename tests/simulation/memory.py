@@ -23,11 +23,10 @@ REMEMBERED_MAX = 200_000
 class Memory:
     """The answers of pure functions by content, shared by all machines of one world."""
 
-    def __init__(self, membership: Membership, genesis_hash: Digest) -> None:
-        self._membership = membership
+    def __init__(self, genesis_hash: Digest) -> None:
         self._genesis_hash = genesis_hash
         self._messages: dict[bytes, Envelope | str] = {}
-        self._problems: dict[bytes, str | None] = {}
+        self._problems: dict[tuple[int, bytes], str | None] = {}
 
     def decode(self, payload: bytes) -> Envelope | str:
         """Return the message of these bytes, or why there is none."""
@@ -43,11 +42,12 @@ class Memory:
             self._messages[payload] = known
         return known
 
-    def check(self, payload: bytes, envelope: Envelope) -> str | None:
-        """Return why the message must not enter, or None."""
-        if payload not in self._problems:
-            self._problems[payload] = check_envelope(self._membership, self._genesis_hash, envelope)
-        return self._problems[payload]
+    def check(self, membership: Membership, payload: bytes, envelope: Envelope) -> str | None:
+        """Return why the message must not enter where ``membership`` agrees, or None. An epoch has one membership."""
+        name = (membership.epoch, payload)
+        if name not in self._problems:
+            self._problems[name] = check_envelope(membership, self._genesis_hash, envelope)
+        return self._problems[name]
 
 
 @contextmanager

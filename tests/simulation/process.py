@@ -279,7 +279,7 @@ class Process:
             return
         if not self.host.replica.is_wanted(envelope):
             return
-        problem = memory.check(payload, envelope)
+        problem = memory.check(self.host.replica.view.membership, payload, envelope)
         if problem is not None:
             self.penalize(source, FORGED_POINTS, problem)
             return

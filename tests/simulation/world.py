@@ -10,6 +10,7 @@ from consensus.effects import (
     Certified,
     Diverged,
     Effect,
+    EpochStarted,
     Equivocation,
     Notice,
     ViewChangeStarted,
@@ -24,6 +25,7 @@ from node.intake import SubmitResult
 from node.storage.chain import ChainStore
 from node.storage.journal import JournalError
 from node.storage.store import StoreError
+from primitives.encoding import Struct
 from primitives.ids import Digest, Height, ReplicaId
 from primitives.signing import SecretKey
 from tests.simulation.behaviour import Behaviour
@@ -111,7 +113,11 @@ class World:
         world.check()                          # what is checked on the way, once more for all
 
     Every violation raises ``ViolationError`` at once, out of ``run``. Twins are machines n, n+1, … that share the key
-    of the validators named in ``twins``; those count as Byzantine, though each runs the correct code.
+    of the validators named in ``twins``; those count as Byzantine, though each runs the correct code. Candidates are
+    machines n, n+1, … with keys of their own, which are no validators until ballots let them in::
+
+        world = World(4, candidates=3)
+        world.cast(world.community.add(4))     # every current validator's ballot for v4
     """
 
     def __init__(
@@ -120,6 +126,7 @@ class World:
         seed: int = 0,
         *,
         twins: tuple[int, ...] = (),
+        candidates: int = 0,
         parameters: ConsensusParameters = PARAMETERS,
         is_started: bool = True,
     ) -> None:
@@ -130,16 +137,17 @@ class World:
         self.random = Random(seed)
         self.hits: Counter[str] = Counter()
         self.timeline = Timeline()
-        owners = [*range(validators), *twins]
+        owners = [*range(validators), *(twins or range(validators, validators + candidates))]
         self.machines = [
             Machine(i, get_validator_key(owner), drift_ms=parameters.drift_ms)
             for i, owner in enumerate(owners)
         ]
-        for index in {*twins, *range(validators, len(owners))}:
+        for index in {*twins, *range(validators, validators + len(twins))}:
             self.set_behaviour(index, Behaviour())
         self.network = Network(self.timeline, self.random, self.hits, self._deliver, len(owners))
-        self.memory = Memory(self.constitution.membership, self.constitution.genesis_hash)
-        self.checker = Checker(validators, self.constitution.genesis_hash)
+        self.memory = Memory(self.constitution.genesis_hash)
+        self.checker = Checker(self.constitution.membership, self.constitution.genesis_hash)
+        self._is_membership_fixed = not candidates
         self.told: Told | None = None
         self.noted: Noted | None = None
         self.rewrite_above = REWRITE_ABOVE_BYTES
@@ -162,6 +170,17 @@ class World:
         chosen = range(len(self.machines)) if to is None else to
         running = [process for index in chosen if (process := self.machines[index].process) is not None]
         return [process.submit(sealed.raw) for process in running]
+
+    def cast(self, change: Struct) -> list[SealedTransaction]:
+        """Let every current validator vote for a change of the validators; return the transactions."""
+        membership = max(
+            (m.state.membership for m in self.get_correct() if m.is_alive), key=lambda m: m.epoch
+        )
+        voters = [index for index, m in enumerate(self.machines) if m.key.public in membership.replica_set]
+        ballots = [self.community.cast(voter, change) for voter in voters]
+        for sealed in ballots:
+            self.submit(sealed)
+        return ballots
 
     def run(self, duration_ms: int) -> None:
         """Let virtual time pass."""
@@ -221,9 +240,9 @@ class World:
 
     def tell(self, write: Callable[[str], object]) -> None:
         """Tell every event and effect from now on, one transcript line each."""
-        membership = self.constitution.membership
 
         def told(now_ms: int, index: int, event: Event, effects: list[Effect]) -> None:
+            membership = self.machines[index].state.membership
             write(f"{now_ms:>7} v{index} < {describe_event(membership, event)}")
             for effect in effects:
                 write(f"{now_ms:>7} v{index}   {describe_effect(membership, effect)}")
@@ -284,13 +303,14 @@ class World:
     def broadcast(self, machine: Machine, frame: Frame) -> None:
         """Send a frame to every machine of another member."""
         for target in self.machines:
-            if target.key is not machine.key:
+            if target.key is not machine.key and self._is_linked(machine, target):
                 self._carry(machine, target.index, frame)
 
     def send(self, machine: Machine, peer: ReplicaId, frame: Frame) -> None:
         """Send a frame to every machine that holds a member's key."""
         for target in self._homes.get(peer, ()):
-            self._carry(machine, target, frame)
+            if self._is_linked(machine, self.machines[target]):
+                self._carry(machine, target, frame)
 
     def note_power_cut(self, machine: Machine) -> None:
         """Take note that the power went in the middle of a disk operation."""
@@ -338,6 +358,8 @@ class World:
                 if machine.is_correct and all(each.is_correct for each in accused):
                     text = f"v{accused[0].index} was seen to contradict itself"
                     raise ViolationError("I3", machine.index, self.now_ms, text)
+            case EpochStarted(membership=membership):
+                self.checker.memberships[membership.epoch] = membership
             case Diverged(height=height) if machine.is_correct:
                 raise ViolationError("I7", machine.index, self.now_ms, f"diverged at height {height}")
             case _:
@@ -346,6 +368,21 @@ class World:
     def say_as(self, machine: Machine, target: int, envelope: Envelope, delay_ms: int = 0) -> None:
         """Send a message that a faulty machine made up."""
         self.network.carry(machine.index, target, Frame(Kind.MESSAGE, encode_envelope(envelope)), delay_ms)
+
+    def _is_linked(self, one: Machine, other: Machine) -> bool:
+        """Tell whether two machines let each other in: members of what each takes for the current validators, or of the
+        epoch before; who is no member itself lets everybody in.
+        """
+        if self._is_membership_fixed:
+            return True
+        return self._lets_in(one, other.key.public) and self._lets_in(other, one.key.public)
+
+    def _lets_in(self, machine: Machine, key: bytes) -> bool:
+        if machine.process is None:
+            return True
+        state = machine.state
+        before = self.checker.memberships[max(state.epoch - 1, 0)]
+        return not state.is_member or key in state.membership.replica_set or key in before.replica_set
 
     def _carry(self, machine: Machine, target: int, frame: Frame) -> None:
         behaviour = machine.behaviour
