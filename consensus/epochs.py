@@ -5,11 +5,20 @@ view 0.
 """
 
 from consensus import timers
-from consensus.effects import Effect, EpochStarted, KnownCertificate, Persist, Report, TimerName, ViewEntered
+from consensus.effects import (
+    Effect,
+    EpochStarted,
+    KnownCertificate,
+    Persist,
+    Report,
+    Silenced,
+    TimerName,
+    ViewEntered,
+)
 from consensus.log import drop_unnamed_batches
 from consensus.membership import Membership
 from consensus.messages import Handover
-from consensus.state import ReplicaState
+from consensus.state import ReplicaState, Silence
 from primitives.ids import View
 
 
@@ -56,10 +65,8 @@ def begin_epoch(state: ReplicaState) -> list[Effect]:
         for replica, status in state.statuses.items()
         if status.epoch > was_epoch and replica in following.replica_set
     }
-    if state.silence is not None:
-        state.silence.testimonies.clear()
-        state.silence.until = None
     return [
+        *_restart_silence(state, following),
         *timers.stop(state, TimerName.PROGRESS),
         *timers.stop(state, TimerName.VIEW_CHANGE),
         *timers.stop(state, TimerName.CATCH_UP),
@@ -67,3 +74,14 @@ def begin_epoch(state: ReplicaState) -> list[Effect]:
         Persist(ViewEntered(state.epoch, state.view, active=True)),
         Report(EpochStarted(following, Handover(certificate, following.validators))),
     ]
+
+
+def _restart_silence(state: ReplicaState, following: Membership) -> list[Effect]:
+    """Ask anew. If a quorum testified to the epoch before, the key cannot have signed anything in this one."""
+    before = state.silence
+    if before is None:
+        return []
+    is_past_unknown = before.is_past_unknown and before.until is None
+    state.silence = Silence(before.nonce, is_past_unknown, height=following.start_height)
+    state.silence.sequence = following.start_sequence
+    return [] if is_past_unknown == before.is_past_unknown else [Persist(Silenced(is_over=True))]

@@ -203,6 +203,8 @@ def want_batch(state: ReplicaState) -> list[Effect]:
 
 def resend(state: ReplicaState, now: Now) -> list[Effect]:
     """Repeat the own messages of every instance that is older than a re-send period and not yet certified."""
+    if not state.may_vote:
+        return []
     effects: list[Effect] = []
     for sequence in sorted(state.instances):
         instance = state.instances[sequence]

@@ -80,6 +80,8 @@ class Replica:
         )
         self._state.silence = None if nonce is None else Silence(nonce)
         restore(self._state, records)
+        if self._state.silence is not None:
+            silence.note_start(self._state, self._state.silence)
 
     def step(self, event: Event) -> list[Effect]:
         """Return what the host must do about ``event``, in order; after divergence, nothing ever again."""

@@ -39,7 +39,7 @@ from consensus.messages import (
 from consensus.state import ReplicaState, Silence, sign
 from consensus.window import WINDOW
 from primitives.hashing import HashDomain, compute_hash
-from primitives.ids import ReplicaId, Sequence
+from primitives.ids import Height, ReplicaId, Sequence
 
 SILENT_WINDOWS = 4
 """Windows above the highest certificate testified; the module's docstring says why."""
@@ -49,6 +49,22 @@ TESTIMONY_PERIOD_MS = 200
 
 TESTIMONY_BYTES_MAX = 1024 * 1024
 """A vote, a checkpoint and a view change take a few kB; with 80 validators a view change may not fit and stays out."""
+
+
+def note_start(state: ReplicaState, silence: Silence) -> None:
+    """Take note of what the replica knows of itself before it hears from others."""
+    silence.view = state.view
+    silence.height = Height(state.executed.height)
+    silence.sequence = Sequence(max(state.low_watermark, state.executed_sequence))
+    known: set[tuple[str, int, bytes]] = set()
+    for sequence, instance in state.instances.items():
+        if instance.proposal is not None and state.is_primary:
+            known.add(("PrePrepare", sequence, instance.proposal.digest))
+        for votes in (instance.prepares, instance.commits):
+            own = votes.get(state.own)
+            if own is not None and isinstance(own.message, Prepare | Commit):
+                known.add((type(own.message).__name__, sequence, own.message.digest))
+    silence.votes = frozenset(known)
 
 
 def ask(state: ReplicaState) -> list[Effect]:
@@ -121,43 +137,32 @@ def ask_again(state: ReplicaState) -> list[Effect]:
         return []
     nonce = compute_hash(HashDomain.STATE_NODE, b"ask again" + silence.nonce)[:NONCE_BYTES]
     state.silence = Silence(nonce, is_past_unknown=True, is_last=True)
+    note_start(state, state.silence)
     return ask(state)
 
 
 def is_beyond(state: ReplicaState, silence: Silence, envelope: Envelope) -> bool:
-    """Tell whether an own message was signed after everything that this replica knows of itself.
+    """Tell whether an own message was signed after everything that this replica knew of itself when it asked.
 
     At the last asking, a view change of before is no news: it quotes a certificate far below.
     """
     message = envelope.message
     match message:
         case Checkpoint(header=header):
-            return header.height > state.executed.height
+            return header.height > silence.height
         case ViewChange(view=view, stable=stable):
             if silence.is_last:
                 return stable is not None and stable.header.sequence > state.low_watermark - WINDOW
-            return message.epoch == state.epoch and view > state.view
+            return message.epoch == state.epoch and view > silence.view
         case PrePrepare(proposal=position) | ((Prepare() | Commit()) as position):
-            if position.epoch != state.epoch or position.view < state.view:
+            if position.epoch != state.epoch or position.view < silence.view:
                 return False
-            if position.sequence <= max(state.low_watermark, state.executed_sequence):
+            if position.sequence <= silence.sequence:
                 return False
-            return position.view > state.view or not _is_own_vote(state, message)
+            vote = (type(message).__name__, position.sequence, position.digest)
+            return position.view > silence.view or vote not in silence.votes
         case _:
             return False
-
-
-def _is_own_vote(state: ReplicaState, message: PrePrepare | Prepare | Commit) -> bool:
-    """Tell whether this replica remembers having said this in its current view."""
-    position = message.proposal if isinstance(message, PrePrepare) else message
-    instance = state.instances.get(Sequence(position.sequence))
-    if instance is None:
-        return False
-    if isinstance(message, PrePrepare):
-        return instance.proposal is not None and instance.proposal.digest == position.digest
-    votes = instance.prepares if isinstance(message, Prepare) else instance.commits
-    own = votes.get(state.own)
-    return own is not None and own.message == message
 
 
 def remember(state: ReplicaState, envelope: Envelope) -> None:

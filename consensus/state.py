@@ -71,11 +71,16 @@ class Silence:
 
     ``nonce`` tells the answers to its inquiry from older ones. ``is_past_unknown``: the journal is not all that was
     signed, so more replicas must testify. ``until`` is the sequence that a certificate must pass before it asks a last
-    time; None while it asks.
+    time; None while it asks. ``view``, ``height``, ``sequence`` and ``votes`` (kind, sequence, digest; of that view)
+    are what it knew of itself when it began to ask: later it may have learnt from others what it once signed.
     """
 
     nonce: bytes
     is_past_unknown: bool = False
+    view: View = View(0)
+    height: Height = Height(0)
+    sequence: Sequence = Sequence(0)
+    votes: frozenset[tuple[str, int, bytes]] = frozenset()
     until: Sequence | None = None
     is_last: bool = False
     testimonies: dict[ReplicaId, Testimony] = field(default_factory=dict)
