@@ -101,7 +101,7 @@ class Checker:
         self.memberships = {int(membership.epoch): membership}
         """Of every epoch that began."""
         self._said: dict[tuple[bytes, Position], bytes] = {}
-        self._left: dict[bytes, int] = {}
+        self._left: dict[tuple[bytes, int], int] = {}
         self._signed_height: dict[int, int] = {}
         self._durable: list[set[bytes]] = []
         self._nonces: dict[tuple[bytes, int], bytes] = {}
@@ -185,9 +185,12 @@ class Checker:
     def _check_view(self, machine: "Machine", envelope: Envelope) -> None:
         """Refuse a new vote in a view that its sender has left."""
         message = envelope.message
+        if not isinstance(message, ViewChange | Prepare | Commit):
+            return
+        left = self._left.get((envelope.sender, message.epoch), 0)
         if isinstance(message, ViewChange):
-            self._left[envelope.sender] = max(self._left.get(envelope.sender, 0), message.view)
-        elif isinstance(message, Prepare | Commit) and message.view < self._left.get(envelope.sender, 0):
+            self._left[envelope.sender, message.epoch] = max(left, message.view)
+        elif message.view < left:
             self._refuse("I3", machine, f"voted in view {message.view} after it had left it")
 
     def _is_durable(self, machine: "Machine", evidence: bytes) -> bool:
