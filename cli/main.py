@@ -19,6 +19,7 @@ from cli.demo.command import demo
 from cli.failure import CliError, ExitCode
 from cli.options import HOME_VARIABLE, GlobalFlags
 from cli.peers import peers
+from cli.recover import recover
 from cli.simulate import command as simulate
 from cli.start import start
 from cli.status import status
@@ -34,6 +35,7 @@ app.command()(demo)
 app.add_typer(simulate.app, name="simulate")
 app.add_typer(network.app, name="network")
 app.command()(start)
+app.command()(recover)
 app.command()(status)
 app.command()(peers)
 app.add_typer(agreement.app, name="consensus")

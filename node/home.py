@@ -16,7 +16,14 @@ from node.memberships import read_memberships
 from node.snapshots.installation import CURRENT_NAME, install_offered
 from node.storage.chain import ChainStore
 from node.storage.integrity import compare_with_journal, open_tree
-from node.storage.journal import Journal, JournalCorrupt, JournalError, JournalFailed, open_journal
+from node.storage.journal import (
+    Journal,
+    JournalCorrupt,
+    JournalError,
+    JournalFailed,
+    JournalOfOtherVersion,
+    open_journal,
+)
 from node.storage.leveldb import open_leveldb
 from node.storage.store import Store, StoreError, StoreFull, StoreLocked
 from p2p.peers import PeerAddress
@@ -156,7 +163,7 @@ def fill_storage(journal: Journal, store: Store, constitution: Constitution) -> 
     """
     chain = ChainStore(store, lambda: journal.mark)
     _check_journal_whole(chain, journal)
-    records = _decode_records(journal)
+    records = decode_records(journal)
     _init_chain(chain, constitution)
     tree = open_tree(chain)
     return Storage(chain, journal, records, tree, compare_with_journal(chain, records))
@@ -194,7 +201,7 @@ def _check_journal_kept(data: Path) -> None:
     if (data / "leveldb").exists() and not (data / "journal").exists():
         raise HomeError(
             f"{data / 'journal'} is missing although the chain is there: without it this validator could contradict"
-            " what it signed; put the file back, or replace the validator's key"
+            " what it signed; put the file back, or run `gridbft recover`"
         )
 
 
@@ -205,7 +212,7 @@ def _check_journal_whole(chain: ChainStore, journal: Journal) -> None:
         raise JournalCorrupt(
             f"data/journal is older than data/leveldb: file {journal.mark.generation} with {journal.mark.records}"
             f" records, where file {known.generation} had {known.records}; without the rest this validator could"
-            " contradict what it signed: put the newest file back, or replace the validator's key"
+            " contradict what it signed: put the newest file back, or run `gridbft recover`"
         )
 
 
@@ -220,11 +227,17 @@ def _init_chain(chain: ChainStore, constitution: Constitution) -> None:
         )
 
 
-def _decode_records(journal: Journal) -> tuple[JournalRecord, ...]:
+def decode_records(journal: Journal) -> tuple[JournalRecord, ...]:
+    """Return the records that an open journal was found with, once.
+
+    Raises:
+        JournalOfOtherVersion: one is of another version.
+
+    """
     encoded, journal.records = journal.records, []
     try:
         return tuple(decode_record(data) for data in encoded)
     except DecodeError as error:
-        raise JournalCorrupt(
+        raise JournalOfOtherVersion(
             f"a record of data/journal is not one of this version ({error}); start the program that wrote it"
         ) from None

@@ -11,7 +11,7 @@ import structlog
 
 from consensus.codec import decode_envelope
 from consensus.effects import Fetch, FetchBatch, FetchBlocks, FetchSnapshot
-from consensus.events import BatchFetched, BlocksFetched, Received
+from consensus.events import BatchFetched, BlocksFetched, BlocksPruned, Received
 from consensus.membership import Membership
 from consensus.messages import Envelope, PrePrepare
 from node.exchange import (
@@ -207,9 +207,9 @@ class Inbox:
     async def _fetch_blocks(self, fetch: FetchBlocks) -> None:
         """Ask for certified blocks, and believe the certificate only.
 
-        When nobody gave any and some have let them go, a snapshot is fetched from those.
+        When nobody gave any, and so many have let them go that a correct one is among them, blocks help no more.
         """
-        pruned: list[ReplicaId] = []
+        pruned = 0
         for peer in fetch.peers:
             try:
                 answer = await self._network.request(
@@ -219,7 +219,7 @@ class Inbox:
             except (RequestFailed, DecodeError):
                 continue
             if isinstance(fetched, PrunedAnswer):
-                pruned.append(peer)
+                pruned += 1
                 continue
             if fetched.certificate.header.epoch != self._membership.epoch:
                 continue  # the epoch ended while the question was on its way, or begins after one that is missing here
@@ -230,9 +230,9 @@ class Inbox:
             log.info("blocks_fetched", first=fetch.first, count=len(fetched.blocks))
             self._host.put(BlocksFetched(self._host.now(), fetched.blocks, fetched.certificate))
             return
-        if pruned:
-            log.info("blocks_pruned", first=fetch.first, peers=len(pruned))
-            self._spawn(b"snapshot", lambda: self._snapshots.fetch(pruned))
+        if pruned >= min(self._membership.weak_quorum, len(fetch.peers)):
+            log.info("blocks_pruned", first=fetch.first, peers=pruned)
+            self._host.put(BlocksPruned(self._host.now()))
 
     def _get_others(self, peer: bytes) -> list[ReplicaId]:
         own = self._host.replica.view.own

@@ -60,6 +60,10 @@ class JournalCorrupt(JournalError):  # noqa: N818  # it reads as what happened
     """The journal is damaged beyond a torn tail."""
 
 
+class JournalOfOtherVersion(JournalCorrupt):  # it reads as what happened
+    """The journal was written by another program; that one can read it."""
+
+
 class JournalOfOtherChain(JournalError):  # noqa: N818  # it reads as what happened
     """The journal holds promises given on another network."""
 
@@ -76,7 +80,8 @@ def open_journal(
 
     Raises:
         JournalLocked: in use.
-        JournalCorrupt: damaged beyond a torn tail, or of a version that this program does not know.
+        JournalCorrupt: damaged beyond a torn tail.
+        JournalOfOtherVersion: of a version that this program does not know.
         JournalOfOtherChain: bound to another genesis.
         JournalFailed: the disk refuses.
 
@@ -90,6 +95,33 @@ def open_journal(
             yield journal
         finally:
             journal.close()
+    finally:
+        files.close(lock)
+
+
+def begin_journal(
+    path: Path,
+    genesis_hash: Digest,
+    records: Iterable[bytes],
+    *,
+    generation: int,
+    replaced: Path | None = None,
+    files: FileOperations | None = None,
+) -> None:
+    """Make a journal that begins with ``records``, each written twice; one that is there becomes ``replaced`` first.
+
+    A crash in between leaves no journal, and a chain without one is refused until this is done again.
+
+    Raises:
+        JournalLocked: in use.
+        JournalFailed: the disk refuses.
+        ValueError: there is a journal and no name for it: a bug of the caller.
+
+    """
+    files = files or SystemFiles()
+    lock = _lock(files, path.with_suffix(".lock"))
+    try:
+        Journal(path, genesis_hash, files).begin(records, generation=generation, replaced=replaced)
     finally:
         files.close(lock)
 
@@ -134,6 +166,26 @@ class Journal:
         except OSError as error:
             raise self._build_failure(error) from None
         self._failure = None
+
+    def begin(self, records: Iterable[bytes], *, generation: int, replaced: Path | None) -> None:
+        """Make the file with these records, each written twice; one that is there becomes ``replaced`` first.
+
+        Raises:
+            JournalFailed: the disk refuses.
+            ValueError: there is a file and no name for it: a bug of the caller.
+
+        """
+        try:
+            if self._files.read(self._path, 1) is not None:
+                if replaced is None:
+                    raise ValueError(f"{self._path} is there")
+                self._files.rename(self._path, replaced)
+                self._files.fsync_directory(self._path.parent)
+            self._replace([(record, True) for record in records], generation=generation)
+        except OSError as error:
+            raise self._build_failure(error) from None
+        finally:
+            self.close()
 
     def append(self, record: bytes, *, twice: bool) -> None:
         """Add a record to what the next sync makes durable; ``twice`` for those whose loss could break a promise.
@@ -210,7 +262,7 @@ class Journal:
         try:
             header = read_header(data)
             if header.version != VERSION:
-                raise JournalCorrupt(
+                raise JournalOfOtherVersion(
                     f"{self._path}: written as version {header.version}, this program knows {VERSION};"
                     " start the program that wrote it"
                 )
@@ -282,8 +334,8 @@ class Journal:
 
 
 _ADVICE = (
-    "this validator must not vote from it. Keep the file for analysis and let the validator rejoin under a new key:"
-    " an older copy, or none, does not know what it has signed"
+    "this validator must not vote from it, and neither from an older copy, nor from none: run `gridbft recover`, which"
+    " keeps the file and lets it vote again when all that it may have signed is past"
 )
 
 
