@@ -68,7 +68,7 @@ def serve(home: Path, passphrase: bytes, *, stop_with_stdin: bool) -> None:
 
     """
     from cli.keys import build_key_error
-    from cli.node_keys import open_node_keys
+    from cli.node_keys import open_identities
     from meter.keystore import KeystoreError
     from node.config import ConfigError, load_config
     from node.errors import NodeError
@@ -76,15 +76,13 @@ def serve(home: Path, passphrase: bytes, *, stop_with_stdin: bool) -> None:
 
     try:
         config = load_config(home, os.environ)
-        keys = open_node_keys(home, passphrase)
+        identities = open_identities(home, passphrase)
     except ConfigError as error:
         raise build_usage_error(str(error)) from None
     except KeystoreError as error:
         raise build_key_error(error) from None
     try:
-        run_until_stopped(
-            run_node(config, home, keys.signing_key, keys.tls_key_pem), stop_with_stdin=stop_with_stdin
-        )
+        run_until_stopped(run_node(config, home, identities), stop_with_stdin=stop_with_stdin)
     except NodeError as error:
         raise _build_node_failure(config.name, error) from None
     except BaseExceptionGroup as group:

@@ -28,6 +28,7 @@ from node.clock import Clock
 from node.inbox import FORGED_POINTS, Inbox
 from node.intake import Intake
 from node.metrics import Metrics
+from node.peers import PeerKeeper
 from node.queries import Queries
 from node.storage.chain import ChainStore
 from node.story import Story
@@ -76,11 +77,13 @@ class Bookkeeping:
         self._inbox: Inbox | None = None
         self._watch: Watch | None = None
         self._network: Network | None = None
+        self._keeper: PeerKeeper | None = None
         self._arrivals: OrderedDict[bytes, MonotonicMs] = OrderedDict()
         self._uncertified: OrderedDict[int, tuple[bytes, ...]] = OrderedDict()
 
-    def connect(self, inbox: Inbox, watch: Watch, network: Network) -> None:
+    def connect(self, inbox: Inbox, watch: Watch, network: Network, keeper: PeerKeeper) -> None:
         """Bind the parts that themselves need the host."""
+        self._keeper = keeper
         self._inbox = inbox
         self._watch = watch
         self._network = network
@@ -136,9 +139,14 @@ class Bookkeeping:
             case EpochStarted(membership=membership, handover=handover):
                 self._upkeep.keep_handover(handover)
                 self._membership = membership
+                self._story.follow(membership)
                 self._metrics.set_gauge("epoch", membership.epoch)
                 names = [validator.name for validator in membership.validators]
                 log.info("epoch_started", epoch=membership.epoch, validators=names)
+                if self._watch is not None:
+                    self._watch.restart_deadlines()
+                if self._keeper is not None:
+                    self._keeper.follow(membership)
             case VoiceLost(until=until):
                 log.warning("voice_lost", until=until)
             case VoiceFound():

@@ -10,7 +10,6 @@ from consensus.effects import JournalRecord
 from consensus.membership import Membership
 from consensus.replica import Replica
 from consensus.state import Settings
-from node.config import NodeConfig
 from node.errors import DiskError, HomeError
 from node.memberships import read_memberships
 from node.snapshots.installation import CURRENT_NAME, install_offered
@@ -26,9 +25,7 @@ from node.storage.journal import (
 )
 from node.storage.leveldb import open_leveldb
 from node.storage.store import Store, StoreError, StoreFull, StoreLocked
-from p2p.peers import PeerAddress
 from primitives.encoding import DecodeError
-from primitives.header import Validator
 from primitives.ids import Digest, Epoch, Height
 from primitives.signing import SecretKey
 from vm.executor import build_genesis_block
@@ -84,42 +81,6 @@ def load_constitution(home: Path) -> Constitution:
     except DecodeError as error:
         raise HomeError(f"{path} is not a genesis of this version: {error}") from None
     return Constitution(genesis, data, genesis.compute_hash(), Membership(Epoch(0), genesis.validators))
-
-
-def get_validator(constitution: Constitution, name: str, public_key: bytes) -> Validator:
-    """Return this node's entry in the genesis.
-
-    Raises:
-        HomeError: no validator of that name, or the key is another's.
-
-    """
-    for validator in constitution.genesis.validators:
-        if validator.name == name:
-            if validator.public_key != public_key:
-                raise HomeError(f"keys/node.key is not the key that the genesis names for {name}")
-            return validator
-    names = ", ".join(validator.name for validator in constitution.genesis.validators)
-    raise HomeError(f"the genesis knows no validator {name!r}; it names {names}: mend `name` in config.toml")
-
-
-def get_peer_addresses(constitution: Constitution, config: NodeConfig) -> tuple[PeerAddress, ...]:
-    """Return where the other validators are, with the keys and certificates that the genesis pins.
-
-    Raises:
-        HomeError: a validator of the genesis has no address in config.toml, or an address names none.
-
-    """
-    addresses = {peer.name: peer for peer in config.peers}
-    members = {v.name: v for v in constitution.genesis.validators if v.name != config.name}
-    if addresses.keys() != members.keys():
-        wrong = ", ".join(sorted(addresses.keys() ^ members.keys()))
-        raise HomeError(f"[[peers]] of config.toml and the validators of the genesis differ: {wrong}")
-    return tuple(
-        PeerAddress(
-            name, member.public_key, member.tls_certificate, addresses[name].host, addresses[name].port
-        )
-        for name, member in sorted(members.items())
-    )
 
 
 @contextmanager

@@ -6,7 +6,7 @@ Nothing is decided here. Recovery is this order and nothing else: the store's la
 import asyncio
 import secrets
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -14,6 +14,7 @@ from pathlib import Path
 import structlog
 
 from consensus.codec import NONCE_BYTES
+from consensus.membership import Membership
 from node.answers import Answers
 from node.api.admin import AdminServices, open_admin
 from node.api.app import open_api
@@ -28,21 +29,23 @@ from node.home import (
     Constitution,
     Storage,
     build_replica,
-    get_peer_addresses,
-    get_validator,
     load_constitution,
     open_storage,
 )
 from node.host import Host
+from node.identity import Identity, choose_identity
 from node.inbox import Inbox
 from node.intake import Intake
 from node.logs import configure_logging
+from node.memberships import read_memberships
 from node.mempool import Mempool, MempoolLimits
 from node.metrics import Metrics
+from node.peers import PeerBook, PeerKeeper, read_newest_membership
 from node.queries import Queries
 from node.rim import Rim
 from node.snapshots.fetcher import SnapshotFetcher
 from node.standing import Standing
+from node.storage.chain import ChainStore
 from node.storage.journal import JournalError
 from node.storage.store import StoreError
 from node.story import Story
@@ -56,7 +59,6 @@ from p2p.peers import PeerAddress
 from p2p.transfer import RequestRefused
 from primitives.header import Validator
 from primitives.ids import ReplicaId, UnixMs
-from primitives.signing import SecretKey
 from vm.contract import LedgerContext
 from vm.executor import compute_next_due_ms
 from vm.state import Overlay
@@ -64,8 +66,10 @@ from vm.state import Overlay
 log = structlog.get_logger("gridbft.node")
 
 
-async def run_node(config: NodeConfig, home: Path, signing_key: SecretKey, tls_key_pem: bytes) -> None:
+async def run_node(config: NodeConfig, home: Path, identities: Sequence[Identity]) -> None:
     """Run the validator of ``home`` until cancelled; everything it opened is closed in reverse order.
+
+    ``identities`` are the keys of the home. When another one of them becomes a member's, the node starts again with it.
 
     Raises:
         NodeError: it cannot start, or cannot go on; the message says what to do. Inside an exception group when it
@@ -74,19 +78,19 @@ async def run_node(config: NodeConfig, home: Path, signing_key: SecretKey, tls_k
     """
     configure_logging(config.log, home)
     constitution = load_constitution(home)
-    while await _run_once(config, home, constitution, signing_key, tls_key_pem):
-        log.info("snapshot_offered", validator=config.name)
+    while await _run_once(config, home, constitution, identities):
+        pass  # the log says why
 
 
 async def _run_once(
-    config: NodeConfig, home: Path, constitution: Constitution, signing_key: SecretKey, tls_key_pem: bytes
+    config: NodeConfig, home: Path, constitution: Constitution, identities: Sequence[Identity]
 ) -> bool:
-    """Open everything and run; tell whether to do so again, because a snapshot waits to become the store."""
+    """Open everything and run; tell whether to do so again, with another store or another key."""
     try:
         async with AsyncExitStack() as stack:
             storage = stack.enter_context(open_storage(home, constitution))
             node = await stack.enter_async_context(
-                _open_node(config, home, constitution, storage, signing_key, tls_key_pem)
+                _open_node(config, home, constitution, storage, identities)
             )
             height = storage.chain.get_height()
             log.info("node_started", validator=config.name, height=height)
@@ -111,17 +115,16 @@ async def _open_node(
     home: Path,
     constitution: Constitution,
     storage: Storage,
-    signing_key: SecretKey,
-    tls_key_pem: bytes,
+    identities: Sequence[Identity],
 ) -> AsyncIterator["Node"]:
     """Join the parts, from the inside to the rim; the order of closing is the reverse."""
     genesis, chain = constitution.genesis, storage.chain
     clock = _build_clock(config, chain.get_latest_header().time_ms)
-    own = get_validator(constitution, config.name, signing_key.public)
+    membership, identity, own, book = _introduce(config, home, constitution, chain, identities)
     mempool = _build_mempool(config.mempool)
     ledger = LedgerContext(genesis, constitution.genesis_hash)
     metrics, queries = Metrics(), Queries(genesis, chain, mempool)
-    replica = build_replica(constitution, storage, signing_key, secrets.token_bytes(NONCE_BYTES))
+    replica = build_replica(constitution, storage, identity.key, secrets.token_bytes(NONCE_BYTES))
     batcher = Batcher(ReplicaId(own.public_key), mempool, genesis.consensus.heartbeat_ms)
     batcher.next_due_ms = compute_next_due_ms(ledger, Overlay(chain))
     async with AsyncExitStack() as stack:
@@ -132,19 +135,19 @@ async def _open_node(
         verifier = await stack.enter_async_context(open_verifier(constitution.genesis_hash))
         applier = Applier(ledger, chain, chain.get_latest_header(), storage.tree, execution)
         intake = Intake(ledger, chain, mempool, verifier, clock, lambda: applier.header)
-        heard, story = Heard(), Story(replica.view.membership)
-        bookkeeping = Bookkeeping(
-            chain, queries, upkeep, intake, metrics, replica.view.membership, clock, story
-        )
+        heard, story = Heard(), Story(membership)
+        bookkeeping = Bookkeeping(chain, queries, upkeep, intake, metrics, membership, clock, story)
         wires = Wires()
         network = await stack.enter_async_context(
-            _open_network(config, constitution, own, signing_key, tls_key_pem, wires)
+            _open_network(config, constitution, identity, own, book.build(membership), wires)
         )
+        keeper = PeerKeeper(book, network, own, identities)
+        keeper.follow(membership)
         host = Host(replica, storage.journal, network, applier, batcher, clock, bookkeeping, disk)
         fetcher = SnapshotFetcher(home / "data", constitution.genesis_hash, chain, network, replica)
         inbox = Inbox(host, network, constitution.genesis_hash, verifier, mempool, intake, heard, fetcher)
         watch = Watch(host, mempool, batcher, network, genesis.consensus)
-        bookkeeping.connect(inbox, watch, network)
+        bookkeeping.connect(inbox, watch, network, keeper)
         intake.connect(network, host.offer_batch)
         wires.connect(host, inbox, intake, Answers(replica, mempool, chain, upkeep.snapshots))
         _pin_latest(queries, storage)
@@ -152,31 +155,48 @@ async def _open_node(
         standing = Standing(config.name, host, network, mempool, batcher, heard, story, genesis.consensus)
         rim = Rim(config.name, constitution, host, network, standing, mempool, queries, metrics, verifier)
         await stack.enter_async_context(open_api(rim.build_services(intake, bookkeeping), config.api))
-        node = Node(host, inbox, watch, fetcher)
+        node = Node(host, inbox, watch, fetcher, keeper)
         await stack.enter_async_context(
             open_admin(AdminServices(clock, rim.get_status, standing.tell, node.stop, host.offer_batch), home)
         )
         yield node
 
 
+def _introduce(
+    config: NodeConfig,
+    home: Path,
+    constitution: Constitution,
+    chain: ChainStore,
+    identities: Sequence[Identity],
+) -> tuple[Membership, Identity, Validator, PeerBook]:
+    """Return the membership of the chain, who this node is, as what member, and whom it talks to."""
+    membership, following = read_memberships(chain, constitution.genesis)
+    newest = read_newest_membership(home, constitution)
+    known = [each for each in (membership, following, newest) if each is not None]
+    identity, own = choose_identity(identities, config.name, known)
+    book = PeerBook(config.peers, chain, newest)
+    book.check(membership, own.public_key)
+    return membership, identity, own, book
+
+
 @asynccontextmanager
 async def _open_network(
     config: NodeConfig,
     constitution: Constitution,
+    identity: Identity,
     own: Validator,
-    signing_key: SecretKey,
-    tls_key_pem: bytes,
+    peers: tuple[PeerAddress, ...],
     wires: "Wires",
 ) -> AsyncIterator[Network]:
     settings = NetworkSettings(
         chain=constitution.genesis.name,
         genesis_hash=constitution.genesis_hash,
         own=PeerAddress(own.name, own.public_key, own.tls_certificate, config.p2p.host, config.p2p.port),
-        signing_key=signing_key,
-        tls_key_pem=tls_key_pem,
+        signing_key=identity.key,
+        tls_key_pem=identity.tls_key_pem,
         listen_host=config.p2p.host,
         listen_port=config.p2p.port,
-        peers=get_peer_addresses(constitution, config),
+        peers=peers,
     )
     async with AsyncExitStack() as stack:
         try:
@@ -185,7 +205,7 @@ async def _open_network(
             raise PortBusyError(str(error)) from None
         except ssl.SSLError as error:
             raise HomeError(
-                f"the TLS key of keys/node.key and the certificates of genesis.bin do not belong together"
+                f"the TLS key of keys/node.key and the certificate of {own.name} do not belong together"
                 f" ({error.reason or error}); use the key and the genesis that were made for each other"
             ) from None
         yield network
@@ -228,8 +248,11 @@ class Wires:
 class Node:
     """The running parts of one validator."""
 
-    def __init__(self, host: Host, inbox: Inbox, watch: Watch, fetcher: SnapshotFetcher) -> None:
+    def __init__(
+        self, host: Host, inbox: Inbox, watch: Watch, fetcher: SnapshotFetcher, keeper: PeerKeeper
+    ) -> None:
         self._fetcher = fetcher
+        self._keeper = keeper
         self._host = host
         self._inbox = inbox
         self._watch = watch
@@ -241,18 +264,33 @@ class Node:
         self._stop.set()
 
     async def run(self) -> None:
-        """Run host, inbox and watch until stopped or cancelled, or until a snapshot waits to become the store."""
+        """Run host, inbox and watch until stopped or cancelled, or until the node must be opened again."""
+        parts = (
+            self._inbox.run(),
+            self._host.run(),
+            self._keep_watch(),
+            self._await_snapshot(),
+            self._await_other_key(),
+        )
         async with asyncio.TaskGroup() as tasks:
-            running = [
-                tasks.create_task(part)
-                for part in (self._inbox.run(), self._host.run(), self._keep_watch(), self._await_snapshot())
-            ]
+            running = [tasks.create_task(part) for part in parts]
             await self._stop.wait()
             for task in running:
                 task.cancel()
 
     async def _await_snapshot(self) -> None:
+        """Begin again when a snapshot waits to become the store."""
         await self._fetcher.offered.wait()
+        log.info("snapshot_offered")
+        self._reopen()
+
+    async def _await_other_key(self) -> None:
+        """Begin again when the members let in another key of this home."""
+        await self._keeper.replaced.wait()
+        log.info("key_replaced")
+        self._reopen()
+
+    def _reopen(self) -> None:
         self.is_reopening = True
         self._stop.set()
 

@@ -47,6 +47,10 @@ class Story:
         self._membership = membership
         self._lines: OrderedDict[str, tuple[UnixMs, int]] = OrderedDict()
 
+    def follow(self, membership: Membership) -> None:
+        """Call the validators of another epoch by their names from now on."""
+        self._membership = membership
+
     def tell(self, event: Event, effects: Sequence[Effect]) -> None:
         """Remember what the replica was told and what it answered."""
         for line in self._describe(event, effects):

@@ -134,8 +134,8 @@ class Network:
             self._dismiss(peer)
         for peer in changes.added:
             self._welcome(peer)
-        for key in self._members.known:
-            if is_dialer(self._settings.own.key, key) and key not in self._dialers:
+        for key, peer in self._members.known.items():
+            if peer.host and is_dialer(self._settings.own.key, key) and key not in self._dialers:
                 self._start_dialer(key)
         if self._is_open and (changes.added or changes.dismissed):
             log.info(
@@ -186,6 +186,10 @@ class Network:
         link = self._links.get(peer)
         if link is not None:
             link.end(f"banned for {self._settings.timing.ban_s:g} s: {record.last_error}")
+
+    def get_addresses(self) -> dict[bytes, PeerAddress]:
+        """Return the members of now by key."""
+        return dict(self._members.known)
 
     def get_peers(self) -> list[PeerStatus]:
         """Return what is known of each member, in the order in which they were given."""
@@ -363,6 +367,10 @@ class Network:
             farewell.cancel()
         if peer.key in self._links:
             self._members.records[peer.key].note_error("")
+        if not peer.host and is_dialer(self._settings.own.key, peer.key):
+            self._members.records[peer.key].note_error(
+                "its address is not known; add it to [[peers]] of config.toml"
+            )
         if not is_certificate_sound(peer.tls_certificate):
             self._members.records[peer.key].note_error(
                 "its certificate is none; the validators must replace or remove it"

@@ -46,7 +46,10 @@ DEFAULT_TIMING = Timing()
 
 @dataclass(frozen=True, slots=True)
 class PeerAddress:
-    """A member: its name, voting key (its id as a peer), pinned certificate (DER), and where it listens."""
+    """A member: its name, voting key (its id as a peer), pinned certificate (DER), and where it listens.
+
+    With an empty ``host`` nobody knows where it is: it is not dialled, and may dial.
+    """
 
     name: str
     key: bytes

@@ -10,7 +10,7 @@ from cryptography import x509
 
 from cli.client_settings import open_client_home
 from cli.failure import ExitCode
-from cli.node_keys import open_node_keys
+from cli.node_keys import NODE_KEY_PATH, open_identities, open_node_key
 from meter.keystore import KeyKind, KeyNotOpenedError, open_key, read_key_label
 from primitives.hashing import compute_account_id
 from tests.cli.conftest import PASSPHRASE, Command
@@ -45,9 +45,10 @@ def test_every_node_and_the_members_hold_the_same_sound_genesis(network: Path) -
 def test_the_key_of_a_home_is_the_one_the_genesis_names(network: Path) -> None:
     genesis = decode_genesis((network / "genesis.bin").read_bytes())
     for node, validator in zip(NODES, genesis.validators, strict=True):
-        keys = open_node_keys(network / node, PASSPHRASE.encode())
-        assert keys.signing_key.public == validator.public_key
-        assert keys.tls_key_pem.startswith(b"-----BEGIN PRIVATE KEY-----")
+        (identity,) = open_identities(network / node, PASSPHRASE.encode())
+        assert identity.key.public == validator.public_key
+        assert identity.tls_key_pem.startswith(b"-----BEGIN PRIVATE KEY-----")
+        assert identity.certificate == b""
 
 
 def test_the_certificates_are_valid_at_any_time_a_clock_may_show(network: Path) -> None:
@@ -78,7 +79,7 @@ def test_every_validator_has_the_account_with_which_it_votes_on_members(network:
 
 def test_the_key_files_open_with_no_other_passphrase(network: Path) -> None:
     with pytest.raises(KeyNotOpenedError):
-        open_node_keys(network / "node0", b"another")
+        open_node_key(network / "node0" / NODE_KEY_PATH, b"another")
     assert read_key_label(network / "node0" / "keys" / "node.key").name == "node0"
 
 
