@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from cli import agreement, meters, network, settings, submit, tariff, transactions, wallet
+from cli import agreement, meters, network, settings, submit, tariff, transactions, validators, wallet
 from cli.balance import balance
 from cli.bill import bill
 from cli.console import talk
@@ -39,6 +39,7 @@ app.command()(recover)
 app.command()(status)
 app.command()(peers)
 app.add_typer(agreement.app, name="consensus")
+app.add_typer(validators.app, name="validators")
 app.add_typer(wallet.app, name="wallet")
 app.add_typer(meters.app, name="meter")
 app.add_typer(tariff.app, name="tariff")

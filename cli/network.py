@@ -8,7 +8,7 @@ import typer
 
 from cli.console import print_json, print_line, talk
 from cli.failure import CliError, ExitCode, build_usage_error
-from cli.options import JsonOption, PassphraseFileOption
+from cli.options import HomeOption, JsonOption, PassphraseFileOption, find_home
 
 app = typer.Typer(no_args_is_help=True, help="Make a network, and check the genesis of one.")
 
@@ -58,6 +58,92 @@ def new(
     for home in network.homes:
         talk(f"  gridbft start --home {home}")
     talk(f"Members need client.toml and genesis.bin; keep {network.utility_key} to yourself.")
+
+
+@app.command()
+def join(
+    name: Annotated[str, typer.Option(metavar="NAME", help="What the validator is to be called.")],
+    host: Annotated[str, typer.Option(metavar="HOST", help="Where the others will reach it.")],
+    p2p_port: Annotated[int, typer.Option("--p2p-port", metavar="PORT", help="Its port for validators.")],
+    api_port: Annotated[int, typer.Option("--api-port", metavar="PORT", help="Its port for members.")],
+    source: Annotated[
+        Path, typer.Option("--from", metavar="DIR", help="A member's home: genesis.bin and client.toml.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="A directory that does not exist yet.")
+    ],
+    peers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--peer",
+            metavar="NAME=HOST:PORT",
+            help="Where a validator is whom no other one locates; may be given again.",
+            show_default=False,
+        ),
+    ] = None,
+    passphrase_file: PassphraseFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a home for a new validator of a running network, and the bundle that the others add."""
+    from cli.client_settings import open_client_home
+    from cli.joining import BUNDLE_NAME, Place, check_place, create_joining_home, explore, parse_peers
+    from cli.passphrase import read_passphrase
+
+    place = Place(name, host, p2p_port, api_port)
+    check_place(place)
+    addresses = parse_peers(peers or [])
+    client_home = open_client_home(source)
+    genesis = client_home.read_genesis()
+    around = explore(client_home)
+    passphrase = read_passphrase(passphrase_file, of_what="the new keys", is_new=True)
+    bundle = create_joining_home(output, genesis, place, around, addresses, passphrase)
+    path = output / BUNDLE_NAME
+    if as_json:
+        key = bundle.validator.public_key.hex()
+        print_json({"home": str(output), "name": name, "public_key": key, "bundle": str(path)})
+        return
+    print_line(bundle.validator.public_key.hex())
+    talk(f"The home of {name} is in {output}. Its key is the line above: tell it to the others.")
+    talk(f"Send them {path}; nothing in it is secret. {around.quorum} of them run, each with its own home:")
+    talk(f"  gridbft validators add {path} --home ITS_HOME")
+    talk("Start it at any time; it has a vote when it is let in:")
+    talk(f"  gridbft start --home {output}")
+
+
+@app.command()
+def rotate(
+    host: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST", help="Where the others reach it, if p2p.host does not say.", show_default=False
+        ),
+    ] = None,
+    home: HomeOption = None,
+    passphrase_file: PassphraseFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a second key for the validator of HOME, and the bundle with which the others replace the first."""
+    from cli.client_settings import open_client_home
+    from cli.joining import NEXT_BUNDLE_NAME, create_next_key
+    from cli.passphrase import read_passphrase
+    from node.config import ConfigError
+
+    directory = find_home(home)
+    genesis = open_client_home(directory).read_genesis()
+    passphrase = read_passphrase(passphrase_file, of_what="the keys of this home")
+    try:
+        bundle = create_next_key(directory, genesis, host, passphrase)
+    except ConfigError as error:
+        raise build_usage_error(str(error)) from None
+    path, name = directory / NEXT_BUNDLE_NAME, bundle.validator.name
+    if as_json:
+        print_json({"name": name, "public_key": bundle.validator.public_key.hex(), "bundle": str(path)})
+        return
+    print_line(bundle.validator.public_key.hex())
+    talk(f"The second key of {name} is made. Restart its node once, so that it has both, and send the others")
+    talk(f"{path}. They run, each with its own home:")
+    talk(f"  gridbft validators replace {name} {path} --home ITS_HOME")
+    talk("When a quorum has, the node goes over to the new key by itself.")
 
 
 @app.command("verify-genesis")

@@ -74,6 +74,40 @@ class CertificateAnswer(msgspec.Struct, frozen=True):
     certificate: bytes | None = None
 
 
+class ValidatorAnswer(msgspec.Struct, frozen=True):
+    """A validator; where nobody knows its address, or it signed none of the last blocks, it says None."""
+
+    name: str
+    public_key: str
+    host: str | None = None
+    port: int | None = None
+    last_signed_height: int | None = None
+
+
+class MotionAnswer(msgspec.Struct, frozen=True):
+    """A change that validators want; ``missing`` more must ask for the same ``change``."""
+
+    method: str
+    name: str
+    public_key: str
+    voters: list[str]
+    missing: int
+    change: bytes
+    host: str | None = None
+    port: int | None = None
+
+
+class ValidatorsAnswer(msgspec.Struct, frozen=True):
+    """The validators of an epoch in their order; ``since_height`` is the last block of the epoch before."""
+
+    height: int
+    epoch: int
+    since_height: int
+    quorum: int
+    validators: list[ValidatorAnswer]
+    motions: list[MotionAnswer] = []
+
+
 class HandoversAnswer(msgspec.Struct, frozen=True):
     """How epochs ended, from the one asked for on (base64 in JSON); ``next`` continues where this answer was full."""
 

@@ -188,9 +188,9 @@ class Client:
         """Return the handovers that led this client to an epoch, for whoever checks without one."""
         return tuple(self._verifier.handovers[:epoch])
 
-    async def follow(self, certificate: bytes | None) -> TrustAnchor:
-        """Return what this client believes, led on to the epoch of a certificate as far as anybody proves the way."""
-        return await self._follower.follow_certificate(certificate)
+    async def follow(self, goal: int | bytes | None) -> TrustAnchor:
+        """Return what this client believes, led on to an epoch or a certificate's as far as anybody proves the way."""
+        return await self._follower.lead(goal)
 
     async def submit(self, transaction: SealedTransaction) -> Submission:
         """Take one transaction to the first validator that accepts it."""

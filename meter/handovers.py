@@ -49,13 +49,13 @@ class Follower:
         if self._verifier.anchor.epoch < epoch:
             raise ValidatorFailedError(f"showed epoch {epoch}, and nobody proves who validates in it")
 
-    async def follow_certificate(self, certificate: bytes | None) -> TrustAnchor:
-        """Return the anchor followed to a certificate's epoch; what is unreadable or unproven, its check names."""
-        if certificate is not None:
-            with contextlib.suppress(
-                DecodeError, ValidatorFailedError
-            ):  # whoever checks the certificate says so
-                await self.follow(read_certificate(certificate).header.epoch)
+    async def lead(self, goal: int | bytes | None) -> TrustAnchor:
+        """Return the anchor followed to an epoch, or to a certificate's; what is unproven, the check of it names."""
+        with contextlib.suppress(DecodeError, ValidatorFailedError):
+            if isinstance(goal, int):
+                await self.follow(goal)
+            elif goal is not None:
+                await self.follow(read_certificate(goal).header.epoch)
         return self._verifier.anchor
 
     async def _ask(self, validator: Validator) -> None:

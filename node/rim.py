@@ -58,6 +58,7 @@ class Rim:
             get_status=self.get_status,
             get_consensus=self._standing.tell,
             find_unready_reason=self.find_unready_reason,
+            get_addresses=self._network.get_addresses,
         )
 
     def get_status(self) -> NodeStatus:

@@ -1,12 +1,16 @@
 """The answers of the API as types; bytes become base64, so ids and keys are given as lower-case hex."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from node.queries import AccountView, BlockView, ValidatorsView
+from p2p.peers import PeerAddress
 from primitives.encoding import Struct, encode
 from primitives.quorum import get_quorum
 from vm.contracts.energy.queries import BillLine, MeterView
 from vm.contracts.energy.records import Slot
+from vm.contracts.validators import Endpoint
 
 
 class SubmitAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -95,8 +99,8 @@ class BlockAnswer(msgspec.Struct, frozen=True):
 
 
 class ValidatorAnswer(msgspec.Struct, frozen=True):
-    """A validator; ``host`` and ``port`` are None where the ledger does not say them, ``last_signed_height`` when it
-    signed none of the last blocks.
+    """A validator; ``host`` and ``port`` are None where neither the ledger nor this node knows them,
+    ``last_signed_height`` when it signed none of the last blocks.
     """
 
     name: str
@@ -269,19 +273,23 @@ def build_block(view: BlockView, signers: list[str], proposer: str | None) -> Bl
     )
 
 
-def build_validators(view: ValidatorsView, height: int) -> ValidatorsAnswer:
-    """Return the validators of an epoch as shown."""
+def build_validators(
+    view: ValidatorsView, height: int, addresses: Mapping[bytes, PeerAddress]
+) -> ValidatorsAnswer:
+    """Return the validators of an epoch as shown, where the ledger finds them, else where this node does."""
     current = view.electorate.current
     validators = []
     for each in current.validators:
-        endpoint = view.electorate.endpoints.get(each.public_key)
+        endpoint: Endpoint | PeerAddress | None = view.electorate.endpoints.get(each.public_key)
+        if endpoint is None:
+            endpoint = addresses.get(each.public_key)
         validators.append(
             ValidatorAnswer(
                 name=each.name,
                 public_key=each.public_key.hex(),
                 tls_certificate=each.tls_certificate,
-                host=None if endpoint is None else endpoint.host,
-                port=None if endpoint is None else endpoint.port,
+                host=None if endpoint is None else endpoint.host or None,
+                port=None if endpoint is None else endpoint.port or None,
                 last_signed_height=view.last_signed.get(each.public_key),
             )
         )

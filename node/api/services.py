@@ -1,12 +1,13 @@
 """What the API needs of the node: it does not know the host."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from node.metrics import Metrics
 from node.queries import Queries
 from node.status import ConsensusStatus, NodeStatus
+from p2p.peers import PeerAddress
 
 
 class SubmitOutcome(Protocol):
@@ -32,7 +33,7 @@ class Services:
     """The node as the API sees it.
 
     ``submit`` takes raw transactions and answers in their order. ``find_unready_reason`` is None when the node is
-    connected, close to the others and committing.
+    connected, close to the others and committing. ``get_addresses`` says where this node finds the members of now.
     """
 
     genesis: bytes
@@ -42,3 +43,4 @@ class Services:
     get_status: Callable[[], NodeStatus]
     get_consensus: Callable[[], ConsensusStatus]
     find_unready_reason: Callable[[], str | None]
+    get_addresses: Callable[[], Mapping[bytes, PeerAddress]] = dict

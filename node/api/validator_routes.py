@@ -18,6 +18,7 @@ class ValidatorRoutes:
 
     def __init__(self, services: Services) -> None:
         self._queries = services.queries
+        self._get_addresses = services.get_addresses
 
     def get_routes(self) -> list[web.RouteDef]:
         """Return the addresses."""
@@ -33,7 +34,7 @@ class ValidatorRoutes:
             view = self._queries.get_validators(pinned, epoch)
             if view is None:
                 raise refuse_unknown(f"epoch {epoch} has not begun at height {pinned.height}")
-            return build_json(build_validators(view, pinned.height))
+            return build_json(build_validators(view, pinned.height, self._get_addresses()))
 
     async def get_handovers(self, request: web.Request) -> web.Response:
         """Give how the epochs from ``from`` on ended, as many as fit; ``next`` is the ``from`` of the next answer."""

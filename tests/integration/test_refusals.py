@@ -121,7 +121,8 @@ def test_data_of_another_genesis_are_not_touched(validator: Validator, tmp_path:
 
 def test_the_key_of_another_validator_is_refused(validator: Validator, made: Community) -> None:
     shutil.copy(made.validators[1].home / "keys/node.key", validator.home / "keys/node.key")
-    assert "is not the key that the genesis names for node0" in refuse_to_run(validator, ExitCode.ERROR)
+    told = refuse_to_run(validator, ExitCode.ERROR)
+    assert "is the key of node1, and config.toml says 'node0'" in told
 
 
 def test_a_wrong_passphrase_is_not_allowed(validator: Validator) -> None:
