@@ -218,6 +218,7 @@ class Community:
         """Deliver transactions, all of which must be committed, and keep them as acknowledged."""
         async with self.open_client(*preferred) as client:
             outcomes = await client.deliver_many(transactions, DEADLINE_S)
+            self.anchor = client.anchor  # followed to the epoch of what was proven
         return [self.keep(outcome) for outcome in outcomes]
 
     async def check_acknowledged(self) -> None:

@@ -1,0 +1,179 @@
+"""Validators join, leave and change their keys while the community goes on; whoever holds the genesis follows."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from cli.bundle import Bundle, read_bundle
+from cli.failure import ExitCode
+from cli.network_spec import ConsensusSpec
+from cli.node_keys import open_identities
+from meter.proofs import build_trust_anchor
+from node.identity import Identity
+from primitives.encoding import Struct, encode
+from primitives.hashing import compute_account_id
+from primitives.ids import AccountId, Nonce
+from primitives.quorum import get_quorum
+from tests.integration.community import Community, found_community, running
+from tests.integration.ports import find_free_ports
+from tests.integration.validator import PASSPHRASE, Validator
+from vm.transaction import Call, SealedTransaction, sign_transaction
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(540)]
+
+CONSENSUS = ConsensusSpec(heartbeat_ms=2000)
+
+
+class Assembly:
+    """The validators of a community, in the order of the ledger, with the keys by which they vote."""
+
+    def __init__(self, community: Community) -> None:
+        self.community = community
+        self.genesis = community.network.genesis
+        self.members = list(community.validators)
+        self.identities = {each.name: open_identity(each) for each in self.members}
+        self.accounts = {
+            name: AccountId(compute_account_id(identity.key.public))
+            for name, identity in self.identities.items()
+        }
+        self.nonces = dict.fromkeys(self.identities, 0)
+        self.epoch = 0
+
+    async def make_newcomer(self, name: str) -> tuple[Validator, Bundle]:
+        """Make the home of a new validator with the command, and start it: nobody knows it yet."""
+        directory = self.community.network.directory
+        p2p_port, api_port = find_free_ports(2)
+        home = directory / name
+        await self.community.run_cli(
+            *("network", "join", "--name", name, "--host", "127.0.0.1", "--p2p-port", p2p_port),
+            *("--api-port", api_port, "--from", directory, "-o", home),
+        )
+        newcomer = Validator(name, home, p2p_port, api_port)
+        self.community.validators = (*self.community.validators, newcomer)
+        self.identities[name] = open_identity(newcomer)
+        self.accounts[name] = AccountId(compute_account_id(self.identities[name].key.public))
+        self.nonces[name] = 0
+        newcomer.start()
+        return newcomer, read_bundle(home / "validator.bundle", self.genesis)
+
+    def sign_ballots(self, method: str, change: Struct) -> list[SealedTransaction]:
+        """Return the ballots of a quorum of the members for one change, the newest members first."""
+        voters = self.members[::-1][: get_quorum(len(self.members))]
+        return [self._sign(voter.name, method, change) for voter in voters]
+
+    async def decide(self, method: str, change: Struct, members: Sequence[Validator]) -> None:
+        """Let a quorum vote; afterwards these are the members."""
+        await self.community.deliver(self.sign_ballots(method, change), *self.members)
+        await self.await_epoch(members)
+
+    async def await_epoch(self, members: Sequence[Validator]) -> None:
+        """Wait until all members are in the next epoch, linked to each other, and vote."""
+        self.epoch += 1
+        self.members = list(members)
+        names = {each.name for each in members}
+
+        def has_begun(status: dict[str, object]) -> bool:
+            peers = {peer["name"]: peer["connected"] for peer in status["peers"]}  # type: ignore[attr-defined]
+            linked = {name for name, connected in peers.items() if connected}
+            return (
+                status["epoch"] == self.epoch
+                and status["phase"] == "normal"
+                and linked | {str(status["name"])} >= names
+            )
+
+        await self.community.wait_statuses(
+            lambda found: all(has_begun(dict(status)) for status in found),
+            f"epoch {self.epoch} with {sorted(names)}",
+            among=members,
+        )
+
+    def _sign(self, name: str, method: str, change: Struct) -> SealedTransaction:
+        self.nonces[name] += 1
+        call = Call("validators", method, encode(change))
+        return sign_transaction(
+            self.identities[name].key,
+            self.community.network.genesis_hash,
+            self.accounts[name],
+            Nonce(self.nonces[name]),
+            self.community.height + 1000,  # type: ignore[arg-type]
+            call,
+        )
+
+
+def open_identity(validator: Validator) -> Identity:
+    return open_identities(validator.home, PASSPHRASE.encode())[-1]
+
+
+@asynccontextmanager
+async def under_load(community: Community) -> AsyncIterator[None]:
+    """Deliver a transaction after the other until the end of the block; each one's receipt is verified."""
+
+    async def deliver() -> None:
+        while True:
+            await community.deliver([community.sign_grant()], *community.running)
+
+    task = asyncio.create_task(deliver())
+    try:
+        yield
+    finally:
+        assert not task.done(), "the load ended by itself"
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def open_assembly(directory: Path) -> AsyncIterator[Assembly]:
+    community = found_community(directory, stepped=False, consensus=CONSENSUS)
+    async with running(community):
+        yield Assembly(community)
+
+
+async def check(assembly: Assembly) -> None:
+    """All members agree, and every receipt is proven to whoever holds nothing but the genesis."""
+    community = assembly.community
+    await community.wait_agreed(among=assembly.members)
+    anchor = build_trust_anchor(community.network.genesis)
+    async with community.open_client(*assembly.members, alone=True) as client:
+        followed = await client.follow(assembly.epoch)
+        assert len(followed.memberships) == assembly.epoch + 1
+        assert [each.name for each in followed.membership.validators] == [v.name for v in assembly.members]
+        for name, outcome in community.acknowledged.items():
+            certificate = outcome.proof.certificate
+            assert followed.check_certificate(certificate) is None, name.hex()
+            if certificate.header.epoch > 0:
+                assert anchor.check_certificate(certificate) is not None
+
+
+def test_a_fifth_validator_joins_by_the_commands_and_the_oldest_leaves(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with open_assembly(tmp_path / "net") as assembly:
+            community = assembly.community
+            await community.deliver([community.sign_grant()])
+            fifth, _ = await assembly.make_newcomer("node4")
+            bundle = fifth.home / "validator.bundle"
+            for voter, missing in zip(assembly.members[:3], (2, 1, None), strict=True):
+                told = json.loads(
+                    await community.run_cli("validators", "add", bundle, "--home", voter.home, "--json")
+                )
+                assert (told["decided"], told["missing"]) == (missing is None, missing)
+            await assembly.await_epoch([*assembly.members, fifth])
+            await community.deliver([community.sign_grant() for _ in range(20)])
+            first = assembly.members[0]
+            for voter in assembly.members[1:]:
+                await community.run_cli("validators", "remove", first.name, "--home", voter.home)
+            await assembly.await_epoch(assembly.members[1:])
+            await community.deliver([community.sign_grant() for _ in range(20)], *assembly.members)
+            await check(assembly)
+            await community.wait_statuses(
+                lambda found: found[0]["phase"] == "observing", "the removed one says so", among=[first]
+            )
+            refused = await community.run_cli(
+                "validators", "withdraw", "--home", first.home, code=ExitCode.NOT_ALLOWED
+            )
+            assert refused == ""
+
+    asyncio.run(scenario())
