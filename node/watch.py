@@ -1,5 +1,7 @@
 """Watching the primary from here: what it owes is first forwarded to it, then complained of."""
 
+from collections import deque
+
 from consensus.events import Now, Overdue
 from consensus.replica import describe_phase
 from node.batching import Batcher
@@ -7,6 +9,14 @@ from node.host import Host
 from node.links import Links
 from node.mempool import Mempool
 from vm.genesis import ConsensusParameters
+
+IDLE_MS = 100
+"""So long a transaction may wait here with nothing on its way before a look counts the primary as idle: an honest one
+proposes at once, and what it needs to hear of the transaction and be heard is less."""
+
+LOOKS_COUNTED = 40
+"""A primary that was idle in more than half of so many looks at waiting work is too slow, although blocks come: four
+seconds of work at the default period."""
 
 CHECKS_PER_PERIOD = 4
 """The watch looks so many times per re-send period: a deadline is noticed a quarter of it late at most."""
@@ -32,6 +42,7 @@ class Watch:
         self._complained_ms = 0
         self._forwarded: bytes | None = None
         self._late: tuple[bytes, int] | None = None
+        self._idle: deque[bool] = deque(maxlen=LOOKS_COUNTED)
 
     @property
     def period_s(self) -> float:
@@ -44,6 +55,7 @@ class Watch:
         self._due_since_ms = None
         self._forwarded = None
         self._late = None
+        self._idle.clear()
 
     def look(self, now: Now) -> None:
         """Offer a batch if this node leads, and otherwise see whether its primary is late."""
@@ -53,7 +65,8 @@ class Watch:
             return
         deadline_ms = self._parameters.request_deadline_ms
         self._forward_oldest(now, deadline_ms // 2)
-        if not self._is_transaction_late(now, deadline_ms) and not self._is_due_block_late(now, deadline_ms):
+        is_late = self._is_transaction_late(now, deadline_ms) or self._is_due_block_late(now, deadline_ms)
+        if not self._is_primary_slow(now) and not is_late:
             return
         if now.monotonic_ms - self._complained_ms >= self._parameters.resend_ms:
             self._complained_ms = now.monotonic_ms
@@ -73,6 +86,22 @@ class Watch:
         if self._late is None or self._late[0] != oldest.id:
             self._late = (oldest.id, height)
         return self._is_stalled(now, deadline_ms) or height - self._late[1] > self._parameters.depth + 1
+
+    def _is_primary_slow(self, now: Now) -> bool:
+        """Tell whether the primary lets work wait again and again, each time a little less than the deadline.
+
+        Only looks at work are counted: it waits and nothing is on its way, or something is.
+        """
+        state = self._host.replica.view
+        is_in_flight = any(
+            instance.proposal is not None and sequence > state.executed_sequence
+            for sequence, instance in state.instances.items()
+        )
+        if is_in_flight or state.delivering is not None:
+            self._idle.append(False)
+        elif self._mempool.find_overdue(now.monotonic_ms, IDLE_MS) is not None:
+            self._idle.append(not state.is_primary)
+        return len(self._idle) == LOOKS_COUNTED and sum(self._idle) > LOOKS_COUNTED // 2
 
     def _is_stalled(self, now: Now, deadline_ms: int) -> bool:
         """Tell whether no block came for so long, and not because this node is still executing one."""
