@@ -21,6 +21,8 @@ from tests.integration.validator import Validator, until
 DISK_BYTES = 64 * 1024 * 1024
 """A campaign of ten minutes writes less than half of it."""
 FILLER = "filler"
+MOUNTED_BY = "gridbft-test-"
+"""What the file systems are called, before the number of the process that made them."""
 GROWTH_BYTES = 8192
 """Room that a limited file keeps: for the last words in the log, not for a second of journal."""
 
@@ -85,6 +87,7 @@ class Disks:
 def open_disks(validators: tuple[Validator, ...]) -> Iterator[Disks]:
     """Give what is possible here; nothing stays mounted. The validators must not have been started yet."""
     with ExitStack() as stack:
+        remove_orphans()
         mounted = []
         if can_mount():
             for validator in validators:
@@ -128,7 +131,7 @@ def mount(directory: Path) -> None:
     """Put a small, empty file system into a directory."""
     options = f"size={DISK_BYTES},mode=0700"
     subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", options, "gridbft-test", str(directory)],
+        ["mount", "-t", "tmpfs", "-o", options, f"{MOUNTED_BY}{os.getpid()}", str(directory)],
         check=True,
         capture_output=True,
     )
@@ -137,6 +140,15 @@ def mount(directory: Path) -> None:
 def unmount(directory: Path) -> None:
     """Take it away, with all that is in it; who still has a file open there keeps that file."""
     subprocess.run(["umount", "-l", str(directory)], check=True, capture_output=True)
+
+
+def remove_orphans() -> None:
+    """Take away what a process left mounted that was killed."""
+    for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines():
+        source, directory = line.split()[:2]
+        owner = source.removeprefix(MOUNTED_BY)
+        if owner != source and not Path(f"/proc/{owner}").exists():
+            subprocess.run(["umount", "-l", directory], check=False, capture_output=True)
 
 
 async def wait_refusal(validator: Validator) -> int:
