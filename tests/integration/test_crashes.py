@@ -45,13 +45,13 @@ async def wait_acknowledged(community: Community, more: int) -> None:
     await until(lambda: len(community.acknowledged) >= wanted, f"{wanted} transactions are acknowledged")
 
 
-async def check_nothing_lost_or_doubled(community: Community) -> None:
+async def check_nothing_lost_or_doubled(community: Community, allowed: frozenset[str] = CALM) -> None:
     await community.wait_linked()
     await community.wait_agreed()
     await community.check_acknowledged()
     for validator in community.validators:
         assert await community.read_coins(validator) == len(community.acknowledged)
-        validator.check_log(allowed=CALM)
+        validator.check_log(allowed=allowed)
 
 
 @pytest.mark.slow
