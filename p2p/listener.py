@@ -197,8 +197,13 @@ class Listener:
             max_msg_size=MESSAGE_BYTES_MAX + 1,  # aiohttp refuses what reaches this size
             compress=False,
         )
-        with contextlib.suppress(ConnectionError):
+        try:
             await socket.prepare(request)
+        except ConnectionError:
+            return (
+                web.Response()
+            )  # to nobody: whoever asked is gone, and aiohttp cannot end a socket that never was one
+        with contextlib.suppress(ConnectionError):
             certificate = get_presented_certificate(transport.get_extra_info("ssl_object"))
             await self._take(socket, transport, certificate, incoming.on_known)
         return socket

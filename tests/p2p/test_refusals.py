@@ -291,6 +291,31 @@ def test_a_link_without_a_certificate_or_with_old_tls_is_refused() -> None:
     asyncio.run(play())
 
 
+UPGRADE = (
+    b"GET /gridbft/link HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+
+
+def test_a_member_that_is_gone_before_its_request_is_answered_leaves_no_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def play() -> None:
+        one, two = make_members(2)
+        async with open_listener((one, two)) as listening:
+            for _ in range(20):  # who is first, the request or its end, is the kernel's choice
+                _, writer = await asyncio.open_connection(
+                    HOST, listening.network.port, ssl=build_client_context(one, two.certificate)
+                )
+                writer.write(UPGRADE)
+                writer.transport.abort()
+            async with dial_as(one, listening) as socket:  # whoever came before it was looked at
+                await introduce(socket, one, listening)
+
+    asyncio.run(play())
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("aiohttp")] == []
+
+
 async def is_cut_off(listening: Station, context: ssl.SSLContext) -> bool:
     try:
         async with asyncio.timeout(DEADLINE_S):
