@@ -12,6 +12,8 @@ from consensus.position import OpenSequence, Position
 
 NOTHING_LOST = "nothing accepted is lost"
 SAFETY = f"{NOTHING_LOST}: what has a certificate is on the disks of a quorum, the rest is sent again"
+MISSING_NAMED_MAX = 8
+"""Missing validators told in the one sentence, which stands in every answer of /readyz; the list has all of them."""
 TENTHS_SHOWN_MS = 10_000
 MINUTE_S = 60
 HOUR_S = 3_600
@@ -100,7 +102,7 @@ def explain(position: Position, around: Surroundings) -> Explanation:
     missing = find_missing(around)
     cause = find_cause(position, around, missing)
     headline = _tell_cause(cause, position, around, missing)
-    names = "; missing: " + ", ".join(map(tell_missing, missing)) if cause is Cause.QUORUM_MISSING else ""
+    names = _name_missing(missing) if cause is Cause.QUORUM_MISSING else ""
     advice = _advise(cause, position, missing)
     story = [*_tell_position(position), *_tell_contacts(around, missing), *_tell_agreement(position, around)]
     if cause is Cause.NONE:
@@ -269,6 +271,13 @@ def _advise_reason(missing: Missing) -> str:
             "read the last line of its log, mend what it says (a full disk?), and start it with gridbft start"
         )
     return "check that its machine runs, that its process is not frozen, and that the network reaches its p2p port"
+
+
+def _name_missing(missing: Sequence[Missing]) -> str:
+    told = [tell_missing(each) for each in missing[:MISSING_NAMED_MAX]]
+    if len(missing) > MISSING_NAMED_MAX:
+        told.append(f"{len(missing) - MISSING_NAMED_MAX} more")
+    return f"; missing: {', '.join(told)}"
 
 
 def tell_missing(missing: Missing) -> str:

@@ -128,6 +128,18 @@ def test_without_a_quorum_it_says_who_is_missing_since_when_why_and_how_many_mus
     assert told.summary.endswith(NOTHING_LOST)
 
 
+def test_of_very_many_missing_validators_the_one_sentence_names_the_first_and_counts_the_others() -> None:
+    names = tuple(f"node{index}" for index in range(80))
+    gone = tuple(
+        Contact(name, is_linked=False, since_ms=1_000, error="connection refused") for name in names[1:]
+    )
+    large = replace(IDLE, name="node0", validators=names, quorum=54, weak_quorum=27)
+    told = explain(large, replace(CALM, contacts=gone))
+    assert len(told.missing) == 79
+    assert told.summary is not None
+    assert "node8 (for 1.0 s: connection refused), 71 more;" in told.summary
+
+
 def test_the_last_one_of_four_needs_two_others_back() -> None:
     told = explain(IDLE, without("node0", "node1", "node2"))
     assert told.headline == "only 1 of 4 validators are connected and 3 are needed"
