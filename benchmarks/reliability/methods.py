@@ -13,7 +13,8 @@ LINE_CHARACTERS_MAX = 200
 class Method:
     """A method: its title, what it does in one sentence without numbers, and its figures by name.
 
-    ``figures`` name a key of the tool's line, or compute one. ``hits`` are the counts of faults that had an effect.
+    ``figures`` name a key of the tool's line, or compute one; without any, all numbers and words of the line are
+    figures. ``hits`` are the counts of faults that had an effect.
     """
 
     title: str
@@ -24,6 +25,8 @@ class Method:
 
     def read(self, figures: Figures) -> dict[str, object]:
         """Return the figures by name; what a tool does not tell is left out."""
+        if not self.figures:
+            return {name.replace("_", " "): value for name, value in figures.items() if _is_scalar(value)}
         found = {
             name: source(figures) if callable(source) else figures.get(source)
             for name, source in self.figures.items()
@@ -37,6 +40,10 @@ class Method:
     def list_hits(self, figures: Figures) -> dict[str, int]:
         """Return how often each fault had an effect, by name."""
         return dict(sorted(self.hits(figures).items()))
+
+
+def _is_scalar(value: object) -> bool:
+    return isinstance(value, int | float | str)
 
 
 def _list(key: str) -> Callable[[Figures], list[str]]:

@@ -128,6 +128,12 @@ def test_the_outcomes_of_damage_are_counted_by_their_ending() -> None:
     )
 
 
+def test_of_a_soak_every_number_and_word_of_its_line_is_a_figure() -> None:
+    page = page_of(made("soak", rss_max_mb=91.5, commits=321, attacks={"dribble": 4}, violations=[]))
+    assert "| commit | date | rss max mb | commits | took s | result |" in page
+    assert "| 91.5 | 321 | 812.3 | clean |" in page
+
+
 def test_several_records_of_a_method_are_added_up_and_shown_each() -> None:
     page = page_of(made(), made(seeds=500, simulated_s=3_600, faults={"loss": 6}))
     assert "2,500 seeds; 12.4 simulated hours" in page
