@@ -160,13 +160,9 @@ class VirtualHost(Host):
         result = self._applier.execute_and_store(deliver)
         self._applier.advance(result)
         world.checker.check_block(machine, parent, deliver, result)
-        if machine.is_view_active:
-            machine.attempts = 0
         self._answer_delivery(deliver, result)
 
     def _start_timer(self, name: TimerName, generation: int, delay_ms: int) -> None:
-        world, machine = self._process.world, self._process.machine
-        world.checker.check_timer(machine, name, delay_ms, world.parameters)
         previous = self._timers.pop(name, None)
         if previous is not None:
             previous.cancel()
@@ -371,6 +367,7 @@ class Process:
         self.intake.on_block(consumed, unconsumed, full=is_full(deliver.batch.transactions))
 
     def on_step(self, event: Event, effects: Sequence[Effect]) -> None:
+        self.world.note_step(self.machine, event, effects)
         if self.world.told is not None:
             self.world.told(self.world.now_ms, self.machine.index, event, list(effects))
 

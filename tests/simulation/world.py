@@ -1,7 +1,7 @@
 """A whole network that a test drives by hand."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -13,10 +13,12 @@ from consensus.effects import (
     EpochStarted,
     Equivocation,
     Notice,
+    Report,
+    StartTimer,
     ViewChangeStarted,
     ViewStarted,
 )
-from consensus.events import Event
+from consensus.events import Event, Executed
 from consensus.messages import Envelope
 from consensus.state import ReplicaState
 from consensus.transcript import describe_effect, describe_event
@@ -340,15 +342,32 @@ class World:
                 "penalty", machine.index, self.now_ms, f"v{accused[0].index} is accused: {reason}"
             )
 
+    def note_step(self, machine: Machine, event: Event, effects: Sequence[Effect]) -> None:
+        """Count the attempts at a view as the replica does, in the order of its steps, and check its time-outs."""
+        if isinstance(event, Executed) and machine.is_view_active:
+            machine.attempts = 0
+        for effect in effects:
+            match effect:
+                case Report(notice=ViewChangeStarted()):
+                    machine.attempts += 1
+                    machine.is_view_active = False
+                case Report(notice=ViewStarted()):
+                    machine.is_view_active = True
+                case Report(notice=EpochStarted()):
+                    machine.attempts, machine.is_view_active = 0, True
+                case StartTimer(name=name, delay_ms=delay_ms):
+                    self._take_checked(
+                        lambda name=name, delay_ms=delay_ms: self.checker.check_timer(  # type: ignore[misc]
+                            machine, name, delay_ms, self.parameters
+                        )
+                    )
+                case _:
+                    pass
+
     def note_notice(self, machine: Machine, notice: Notice) -> None:
         """Look at what a replica reports."""
         self.hits[type(notice).__name__] += 1
         match notice:
-            case ViewChangeStarted():
-                machine.attempts += 1
-                machine.is_view_active = False
-            case ViewStarted():
-                machine.is_view_active = True
             case Certified(certificate=certificate):
                 self._take_checked(
                     lambda: self.checker.check_certificate(machine, certificate, self.machines)
