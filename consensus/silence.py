@@ -56,7 +56,8 @@ def note_start(state: ReplicaState, silence: Silence) -> None:
     silence.view = state.view
     silence.height = Height(state.executed.height)
     silence.sequence = Sequence(max(state.low_watermark, state.executed_sequence))
-    known: set[tuple[str, int, bytes]] = set()
+    # The store may have lost blocks whose headers the journal knows as signed.
+    known: set[tuple[str, int, bytes]] = {("Checkpoint", *signed) for signed in state.signed_headers.items()}
     for sequence, instance in state.instances.items():
         if instance.proposal is not None and state.is_primary:
             known.add(("PrePrepare", sequence, instance.proposal.digest))
@@ -149,7 +150,8 @@ def is_beyond(state: ReplicaState, silence: Silence, envelope: Envelope) -> bool
     message = envelope.message
     match message:
         case Checkpoint(header=header):
-            return header.height > silence.height
+            is_known = ("Checkpoint", header.height, header.compute_digest()) in silence.votes
+            return header.height > silence.height and not is_known
         case ViewChange(view=view, stable=stable):
             if silence.is_last:
                 return stable is not None and stable.header.sequence > state.low_watermark - WINDOW

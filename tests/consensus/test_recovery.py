@@ -1,6 +1,7 @@
 """After a restart at any record, a replica keeps every promise that it had made, whoever asks it to break one."""
 
 import pytest
+from msgspec.structs import replace
 
 from consensus.codec import decode_record, encode_record
 from consensus.effects import (
@@ -27,7 +28,8 @@ from consensus.messages import (
     ViewChange,
 )
 from consensus.replica import START_GENERATION, Replica
-from consensus.state import ReplicaState
+from consensus.silence import is_beyond, note_start
+from consensus.state import ReplicaState, Silence
 from primitives.header import BlockHeader
 from primitives.ids import Epoch, Sequence, View
 from tests.consensus.builders import (
@@ -233,3 +235,14 @@ def test_a_height_that_was_signed_is_not_signed_with_another_header() -> None:
     restored = Desk(1, replica)
     assert found(restored.effects, Diverged)
     assert not said(restored.effects, Checkpoint)
+
+
+def test_a_header_that_the_journal_knows_is_no_news_though_the_store_lost_its_block() -> None:
+    chain = header_chain(3)
+    signed = SignedHeader(3, bytes(chain[3].compute_digest()))
+    state = Replica(Desk(1).settings, build_first_header(), None, [signed]).view
+    silence = Silence(bytes(16))
+    note_start(state, silence)
+    assert not is_beyond(state, silence, say(1, Checkpoint(chain[3])))
+    assert is_beyond(state, silence, say(1, Checkpoint(chain[2])))
+    assert is_beyond(state, silence, say(1, Checkpoint(replace(chain[3], time_ms=0))))

@@ -1,0 +1,72 @@
+"""What of a run is told: lines of the transcript, without what repeats, and who said the same at once in one line."""
+
+from consensus.effects import Broadcast, Deliver, Effect, Persist, Send, StartTimer, StopTimer, WantBatch
+from consensus.events import BlocksFetched, Event, Executed, Overdue, Proposed
+from consensus.membership import Membership
+from consensus.messages import Inquiry, Status, Testimony
+from consensus.transcript import describe_effect, describe_event
+
+
+class Story:
+    """Collects lines; ``take`` gives those of one command."""
+
+    def __init__(self, membership: Membership, size: int) -> None:
+        self._membership = membership
+        self._size = size
+        self._said: set[tuple[int, str]] = set()
+        self._lines: dict[str, tuple[int, list[int]]] = {}
+        self.wanted: frozenset[str] = frozenset()
+        """Only lines with one of these words are told; none of them tells all."""
+
+    def tell(self, now_ms: int, index: int, event: Event, effects: list[Effect]) -> None:
+        """Tell what a replica was told and what it asked for."""
+        if isinstance(event, Proposed | Executed | Overdue | BlocksFetched):
+            self.add(now_ms, index, describe_event(self._membership, event))
+        for effect in effects:
+            if is_told(effect):
+                self.add(now_ms, index, describe_effect(self._membership, effect))
+
+    def add(self, now_ms: int, index: int, text: str) -> None:
+        """Tell a line of one machine, unless it told the same before."""
+        if (index, text) in self._said or (self.wanted and not self.wanted & set(text.split())):
+            return
+        self._said.add((index, text))
+        self._lines.setdefault(text, (now_ms, []))[1].append(index)
+
+    def forget(self, index: int) -> None:
+        """Let a machine tell again what it told: it started anew."""
+        self._said = {(who, text) for who, text in self._said if who != index}
+
+    def take(self) -> list[str]:
+        """Return the lines since the last time, in the order in which they were said first."""
+        lines = [f"{now_ms:>6}  {self._name(who):<9} {text}" for text, (now_ms, who) in self._lines.items()]
+        self._lines.clear()
+        return lines
+
+    def _name(self, who: list[int]) -> str:
+        return "all" if len(who) == self._size else ",".join(_list_runs(sorted(who)))
+
+
+def _list_runs(who: list[int]) -> list[str]:
+    """Return names, three or more in a row as v1-v3."""
+    runs: list[list[int]] = []
+    for index in who:
+        if runs and runs[-1][-1] == index - 1:
+            runs[-1].append(index)
+        else:
+            runs.append([index])
+    return [
+        name
+        for run in runs
+        for name in ([f"v{run[0]}-v{run[-1]}"] if len(run) > 2 else [f"v{index}" for index in run])
+    ]
+
+
+def is_told(effect: Effect) -> bool:
+    """Leave out what repeats: timers, statuses, questions, what a later line says again."""
+    if isinstance(effect, StartTimer | StopTimer | WantBatch | Persist | Deliver):
+        return False
+    return not (
+        isinstance(effect, Broadcast | Send)
+        and isinstance(effect.envelope.message, Status | Inquiry | Testimony)
+    )
