@@ -71,8 +71,9 @@ class Silence:
 
     ``nonce`` tells the answers to its inquiry from older ones. ``is_past_unknown``: the journal is not all that was
     signed, so more replicas must testify. ``until`` is the sequence that a certificate must pass before it asks a last
-    time; None while it asks. ``view``, ``height``, ``sequence`` and ``votes`` (kind, sequence or height, digest; of that view)
-    are what it knew of itself when it began to ask: later it may have learnt from others what it once signed.
+    time; None while it asks. ``view``, ``height``, ``sequence`` and ``votes`` (kind, place, digest; those of that view,
+    and of checkpoints all) are what it knew of itself when it began to ask: later it may have learnt from others what
+    it once signed.
     """
 
     nonce: bytes

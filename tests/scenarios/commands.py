@@ -8,8 +8,8 @@ from msgspec.structs import fields, replace
 
 from tests.scenarios.crafted import CraftError, craft
 from tests.scenarios.lies import build_behaviour, list_behaviours
-from tests.scenarios.stage import PARAMETERS, LossRule, Stage
-from tests.simulation.community import MEMBERS
+from tests.scenarios.stage import LossRule, Stage
+from tests.simulation.community import MEMBERS, PARAMETERS
 from vm.state_root import build_tree
 
 RUN_MS_MAX = 120_000
@@ -109,10 +109,7 @@ def tell(stage: Stage, words: list[str]) -> None:
 
 def heal(stage: Stage, words: list[str]) -> None:
     _take(words, 0)
-    stage.rules.clear()
-    stage.network.heal()
-    for machine in stage.machines:
-        machine.wall_offset_ms = 0
+    stage.heal()
 
 
 def kill(stage: Stage, words: list[str]) -> None:

@@ -7,14 +7,15 @@ from consensus.transcript import describe_message
 from primitives.ids import ReplicaId
 from tests.scenarios.story import Story
 from tests.simulation.behaviour import Behaviour
-from tests.simulation.community import MEMBERS, PARAMETERS
+from tests.simulation.community import MEMBERS
 from tests.simulation.disk import Disk
-from tests.simulation.network import Frame, Kind
+from tests.simulation.network import Frame, Kind, Weather
 from tests.simulation.world import Machine, World
 from vm.genesis import ConsensusParameters
 from vm.transaction import SealedTransaction
 
-__all__ = ["PARAMETERS", "LossRule", "Stage"]
+CALM = Weather(delay_ms=2, jitter_ms=0)
+"""Every message takes the same time, so that a story does not hang on what was drawn before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class Stage(World):
 
     def __init__(self, validators: int, seed: int, parameters: ConsensusParameters) -> None:
         super().__init__(validators, seed, parameters=parameters, is_started=False)
+        self.network.weather = CALM
         self.story = Story(self.constitution.membership, validators)
         self.told = self.story.tell
         self.rules: list[LossRule] = []
@@ -68,6 +70,14 @@ class Stage(World):
                 self.now_ms, target, f"not_wanted from=v{source} {describe_message(envelope.message)}"
             )
         self.say_as(self.machines[source], target, envelope)
+
+    def heal(self) -> None:
+        """Let links, losses and clocks be as at the beginning."""
+        self.rules.clear()
+        self.network.heal()
+        self.network.weather = CALM
+        for machine in self.machines:
+            machine.wall_offset_ms = 0
 
     def save_disk(self, index: int) -> None:
         """Make a copy of what a machine's disk holds durably, as a backup does."""

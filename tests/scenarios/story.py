@@ -1,10 +1,19 @@
-"""What of a run is told: lines of the transcript, without what repeats, and who said the same at once in one line."""
+"""What of a run is told: lines of the transcript, without what repeats, and who said the same at once in one line.
+
+Digests are named in the order in which they appear, so that a story tells which are equal and nothing else of them.
+"""
+
+import re
 
 from consensus.effects import Broadcast, Deliver, Effect, Persist, Send, StartTimer, StopTimer, WantBatch
 from consensus.events import BlocksFetched, Event, Executed, Overdue, Proposed
 from consensus.membership import Membership
 from consensus.messages import Inquiry, Status, Testimony
 from consensus.transcript import describe_effect, describe_event
+
+_DIGEST = re.compile(r"\b(digest|root|first|second|own|certified)=([0-9a-f]{8})\b")
+
+_NULL = "0" * 8
 
 
 class Story:
@@ -15,6 +24,7 @@ class Story:
         self._size = size
         self._said: set[tuple[int, str]] = set()
         self._lines: dict[str, tuple[int, list[int]]] = {}
+        self._names: dict[str, str] = {_NULL: "null"}
         self.wanted: frozenset[str] = frozenset()
         """Only lines with one of these words are told; none of them tells all."""
 
@@ -28,6 +38,7 @@ class Story:
 
     def add(self, now_ms: int, index: int, text: str) -> None:
         """Tell a line of one machine, unless it told the same before."""
+        text = _DIGEST.sub(self._name_digest, text)
         if (index, text) in self._said or (self.wanted and not self.wanted & set(text.split())):
             return
         self._said.add((index, text))
@@ -42,6 +53,14 @@ class Story:
         lines = [f"{now_ms:>6}  {self._name(who):<9} {text}" for text, (now_ms, who) in self._lines.items()]
         self._lines.clear()
         return lines
+
+    def _name_digest(self, match: re.Match[str]) -> str:
+        kind, digest = match[1], match[2]
+        sign = "r" if kind == "root" else "d"
+        if digest not in self._names:
+            count = sum(name.startswith(sign) for name in self._names.values()) + 1
+            self._names[digest] = f"{sign}{count}"
+        return f"{kind}={self._names[digest]}"
 
     def _name(self, who: list[int]) -> str:
         return "all" if len(who) == self._size else ",".join(_list_runs(sorted(who)))
