@@ -45,6 +45,8 @@ class SnapshotFetcher:
 
     async def fetch(self, peers: Sequence[ReplicaId]) -> None:
         """Ask ``peers`` in order until one has given a whole snapshot; who asks again later tries all anew."""
+        if self.offered.is_set():
+            return
         try:
             for peer in peers:
                 if await self._fetch_from(peer):
