@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from consensus.codec import (
+    NONCE_BYTES,
     NUMBER_MAX,
     decode_envelope,
     decode_record,
@@ -20,6 +21,7 @@ from consensus.effects import (
     OwnProposal,
     PreparedRecord,
     SignedHeader,
+    Silenced,
     ViewEntered,
 )
 from consensus.messages import (
@@ -27,12 +29,14 @@ from consensus.messages import (
     Commit,
     Complaint,
     Envelope,
+    Inquiry,
     Message,
     Prepare,
     Proposal,
     Status,
     ViewChange,
 )
+from consensus.messages import Testimony as Witnessed  # pytest takes a name that begins with Test for a test
 from primitives.encoding import DecodeError
 from primitives.limits import BATCH_TRANSACTIONS_MAX, FRAME_BYTES_MAX
 from tests.consensus.builders import (
@@ -40,6 +44,7 @@ from tests.consensus.builders import (
     certificate,
     empty_new_view,
     header_chain,
+    name,
     new_view,
     pre_prepare,
     prepared,
@@ -59,6 +64,9 @@ MESSAGES: list[Envelope] = [
     new_view(1, {0: VIEW_CHANGE, 1: VIEW_CHANGE, 2: ViewChange(0, 1, None, ())}),
     say(1, Complaint(0, 3)),
     say(1, Status(0, 1, 2, 3)),
+    say(1, Inquiry(0, bytes(NONCE_BYTES))),
+    say(2, Witnessed(0, name(1), bytes(NONCE_BYTES), None, ())),
+    say(2, Witnessed(1, name(1), bytes(NONCE_BYTES), certificate(HEADER), (b"as it travels",))),
 ]
 RECORDS: list[JournalRecord] = [
     ViewEntered(0, 1, active=True),
@@ -70,6 +78,7 @@ RECORDS: list[JournalRecord] = [
     SignedHeader(1, bytes(32)),
     OwnProposal(Proposal(0, 0, 1, bytes(32))),
     KnownCertificate(certificate(HEADER)),
+    Silenced(is_over=False),
 ]
 
 
@@ -85,7 +94,7 @@ def test_every_record_survives_its_bytes(record: JournalRecord) -> None:
 
 def test_what_keeps_a_promise_is_written_twice() -> None:
     names = {type(record).__name__ for record in RECORDS if is_vote_record(record)}
-    votes = {"ViewEntered", "OwnMessage", "SignedHeader", "OwnProposal", "KnownCertificate"}
+    votes = {"ViewEntered", "OwnMessage", "SignedHeader", "OwnProposal", "KnownCertificate", "Silenced"}
     assert names == votes | {"PreparedRecord"}
 
 

@@ -5,15 +5,16 @@ from functools import cache
 from typing import Any
 
 from consensus.authentication import check_envelope
-from consensus.certificates import check_certificate
-from consensus.messages import Certificate, Envelope
+from consensus.certificates import check_certificate, follow_handover
+from consensus.messages import Certificate, Envelope, Handover
 from consensus.replica import Replica
 from meter.answers import ApiError
 from meter.keystore import KeyLabel
 from meter.proofs import CertifiedReceipt, check_receipt, check_state_value, read_certificate
 from node.config import NodeConfig, parse_config
 from node.config_text import render_config
-from node.exchange import BlocksAnswer
+from node.exchange import BlocksAnswer, PrunedAnswer
+from node.snapshots.parts import BucketsPage, Manifest, check_buckets, check_manifest
 from node.storage.journal_frames import Scan
 from p2p.frames import Channel, encode_frame
 from p2p.handshake import HandshakeError, Hello, check_hello
@@ -21,13 +22,13 @@ from p2p.peers import PeerAddress
 from p2p.transfer import PartKind
 from primitives.batch import Batch, is_batch_whole
 from primitives.encoding import decode
-from primitives.ids import Digest
+from primitives.ids import Digest, Height
 from primitives.sealing import SealedSecret, SealError, open_sealed, read_label
 from tests.consensus.builders import name
 from tests.consensus.cluster import GENESIS, build_first_header, build_membership, build_settings
 from tests.fuzz import seeds
 from tests.meter.networks import ANCHOR
-from vm.state_root import StateProof
+from vm.state_root import GROUP_DIGESTS_BYTES, StateProof
 from vm.transaction import SealedTransaction, is_transaction_signed
 
 CHEAP_TO_OPEN_BYTES = 64 * 1024
@@ -68,11 +69,27 @@ def follow_certificate(certificate: Certificate) -> None:
     check_certificate(build_membership(4), GENESIS, certificate)
 
 
-def follow_blocks(answer: BlocksAnswer) -> None:
+def follow_blocks(answer: BlocksAnswer | PrunedAnswer) -> None:
+    if isinstance(answer, PrunedAnswer):
+        return
     follow_certificate(answer.certificate)
     for block in answer.blocks:
         block.header.compute_digest()
         follow_batch(block.batch)
+
+
+def follow_manifest(manifest: Manifest) -> None:
+    check_manifest(manifest, Height(0))
+    follow_certificate(manifest.certificate)
+
+
+def follow_buckets(page: BucketsPage) -> None:
+    check_buckets(page, 0, bytes(GROUP_DIGESTS_BYTES))
+
+
+def follow_handovers(handovers: tuple[Handover, ...]) -> None:
+    for handover in handovers:
+        follow_handover(build_membership(4), GENESIS, handover)
 
 
 def follow_batch(batch: Batch) -> None:

@@ -7,12 +7,13 @@ import msgspec
 from cli.client_settings import ClientSettings, ValidatorEnd, render_client_settings
 from cli.network_spec import EXAMPLE
 from consensus.codec import encode_envelope, encode_record
-from consensus.messages import Envelope
+from consensus.messages import Envelope, Handover
 from meter import answers
 from meter.proofs import encode_certified_receipt
 from node.config import ApiConfig, ClockConfig, NodeConfig, PeerConfig
 from node.config_text import render_config
-from node.exchange import BlocksAnswer, encode_height, encode_transactions_request
+from node.exchange import BlocksAnswer, PrunedAnswer, encode_height, encode_transactions_request
+from node.snapshots.parts import BucketsPage, BucketsQuestion, Manifest, PairsPage, PairsQuestion
 from p2p.frames import Channel, encode_frame
 from p2p.handshake import LINK_VERSION, NONCE_BYTES, Hello
 from p2p.transfer import encode_answer, encode_refusal, encode_request
@@ -22,6 +23,7 @@ from primitives.ids import Height
 from primitives.sealing import NONCE_BYTES as SEAL_NONCE_BYTES
 from primitives.sealing import SALT_BYTES, SEAL_VERSION, SealedSecret
 from tests.consensus.builders import batch_of, certificate, header_chain, name
+from tests.consensus.cluster import build_membership
 from tests.consensus.test_codec import MESSAGES, RECORDS
 from tests.meter.networks import METER, METER_KEY, prove, sign_call
 from tests.node.storage.journals import GROUPS, build_sample
@@ -87,7 +89,35 @@ def list_block_answers() -> list[bytes]:
     return [
         encode(BlocksAnswer(blocks, certificate(HEADERS[3]))),
         encode(BlocksAnswer((), certificate(HEADERS[1]))),
+        encode(PrunedAnswer(70_000)),
     ]
+
+
+def list_handover_answers() -> list[bytes]:
+    validators = build_membership(4).validators
+    handovers = tuple(Handover(certificate(header), validators) for header in HEADERS[1:3])
+    return [encode(()), encode(handovers[:1]), encode(handovers)]
+
+
+def list_manifests() -> list[bytes]:
+    return [encode(Manifest(certificate(HEADERS[1]), bytes(size))) for size in (0, 64)]
+
+
+def list_bucket_pages() -> list[bytes]:
+    group = (b"l" * 32, b"", b"k" * 64, *(b"",) * 13)
+    return [encode(BucketsPage(())), encode(BucketsPage(((), group))), encode(BucketsPage((group,) * 3))]
+
+
+def list_pair_pages() -> list[bytes]:
+    return [encode(PairsPage(())), encode(PairsPage(((b"key", b"value"), (b"key2", b""))))]
+
+
+def list_bucket_questions() -> list[bytes]:
+    return [encode(BucketsQuestion(height, first)) for height, first in ((1, 0), (70_000, 4095))]
+
+
+def list_pair_questions() -> list[bytes]:
+    return [encode(PairsQuestion(height, start)) for height, start in ((1, b""), (70_000, b"pa" + bytes(16)))]
 
 
 def list_frames() -> list[bytes]:

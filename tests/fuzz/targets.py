@@ -33,11 +33,21 @@ from node.config import ConfigError, parse_config
 from node.exchange import (
     decode_batch,
     decode_blocks,
+    decode_epoch,
+    decode_handovers,
     decode_height,
     decode_raw_transactions,
     decode_transactions_request,
+    encode_epoch,
     encode_height,
     encode_transactions_request,
+)
+from node.snapshots.parts import (
+    decode_buckets_page,
+    decode_buckets_question,
+    decode_manifest,
+    decode_pairs_page,
+    decode_pairs_question,
 )
 from node.storage.journal_frames import Damage, Scan, read_header, scan
 from p2p.frames import FrameError, decode_frames
@@ -181,6 +191,41 @@ _OTHERS = (
         _DECODING,
         seeds.list_block_answers,
         is_canonical(encode, then.follow_blocks),
+    ),
+    Target(
+        "question_epoch", decode_epoch, _DECODING, seeds.list_height_questions, is_canonical(encode_epoch)
+    ),
+    Target(
+        "answer_handovers",
+        decode_handovers,
+        _DECODING,
+        seeds.list_handover_answers,
+        is_canonical(encode, then.follow_handovers),
+    ),
+    Target(
+        "snapshot_manifest",
+        decode_manifest,
+        _DECODING,
+        seeds.list_manifests,
+        is_canonical(encode, then.follow_manifest),
+    ),
+    Target(
+        "snapshot_buckets",
+        decode_buckets_page,
+        _DECODING,
+        seeds.list_bucket_pages,
+        is_canonical(encode, then.follow_buckets),
+    ),
+    Target("snapshot_pairs", decode_pairs_page, _DECODING, seeds.list_pair_pages, is_canonical(encode)),
+    Target(
+        "question_buckets",
+        decode_buckets_question,
+        _DECODING,
+        seeds.list_bucket_questions,
+        is_canonical(encode),
+    ),
+    Target(
+        "question_pairs", decode_pairs_question, _DECODING, seeds.list_pair_questions, is_canonical(encode)
     ),
     # what clients say, and what validators answer them
     Target(
