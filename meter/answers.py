@@ -294,6 +294,22 @@ class BillAnswer(msgspec.Struct, frozen=True):
     certificate: bytes | None = None
 
 
+class RecordAnswer(msgspec.Struct, frozen=True):
+    """A record of the state: key and value in hex, its proof in base64 when asked for."""
+
+    key: str
+    value: str
+    proof: bytes | None = None
+
+
+class RoundAnswer(msgspec.Struct, frozen=True):
+    """A round of coordination at a certified height, the certificate in base64."""
+
+    height: int
+    records: list[RecordAnswer]
+    certificate: bytes | None = None
+
+
 def decode_answer(data: bytes, expected: type[T]) -> T:
     """Return the JSON answer as ``expected``.
 

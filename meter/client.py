@@ -8,7 +8,7 @@ is not asked again. Everything is bounded: time, rounds, and the size of what is
 import asyncio
 import os
 import ssl
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from time import monotonic
 from typing import TypeVar
@@ -65,6 +65,7 @@ from vm.receipt import Rejection
 from vm.transaction import SealedTransaction
 
 T = TypeVar("T")
+Proven = TypeVar("Proven")
 
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
 """100 proofs with certificates of 80 validators take 2.5 MB in base64."""
@@ -307,8 +308,16 @@ class Client:
             NoAnswerError, NotFoundError, QuestionRefusedError: there is no such answer.
 
         """
-        request = Request("GET", path, query=query or {})
-        return await self._validators.ask(request, lambda answer: read_json(answer, expected))
+        return await self.ask_proven(path, expected, query or {}, lambda answer, _: answer)
+
+    async def ask_proven(
+        self, path: str, expected: type[T], query: dict[str, str], check: Callable[[T, TrustAnchor], Proven]
+    ) -> Proven:
+        """Return what ``check`` makes of the first answer that it believes; it raises AnswerError to ask the next."""
+        return await self._validators.ask(
+            Request("GET", path, query=query),
+            lambda answer: check(read_json(answer, expected), self._verifier.anchor),
+        )
 
     async def _ask_one(self, member: Validator, path: str, expected: type[T]) -> T | str:
         if member.distrusted is not None:

@@ -126,6 +126,11 @@ class Participant:
         self._said = _round(task.solve(prices, targets.reshape(1, -1), rho / RHO_UNIT))[0]
         return tuple(self._said.tolist())
 
+    def recall(self, trades_wh: Trades) -> None:
+        """Take over what this home said last, as the chain holds it: nothing before its first vector."""
+        if trades_wh:
+            self._said = np.array(trades_wh, dtype=np.int64)
+
     def finish(self, agreement: Agreement | None, retail: Array, feed_in: Array) -> Outcome:
         """Return the day with what was agreed (None: it was left out): the plan is made once more with the trades
         given.

@@ -11,6 +11,7 @@ from aiohttp import web
 from node.api.errors import ApiProblem, build_error, refuse_busy
 from node.api.gate import ConnectionGate
 from node.api.requests import BodyReader
+from node.api.round_routes import RoundRoutes
 from node.api.routes import NodeRoutes, TransactionRoutes
 from node.api.server import SHUTDOWN_S, ApiServer, Counted, Handler, guard
 from node.api.services import Services
@@ -40,6 +41,7 @@ async def open_api(services: Services, config: ApiConfig) -> AsyncIterator[int]:
     routes = [
         *TransactionRoutes(services, BodyReader(config.body_bytes_max)).get_routes(),
         *StateRoutes(services).get_routes(),
+        *RoundRoutes(services).get_routes(),
         *ValidatorRoutes(services).get_routes(),
         *NodeRoutes(services).get_routes(),
     ]

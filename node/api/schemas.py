@@ -199,6 +199,17 @@ class BillAnswer(msgspec.Struct, frozen=True):
     certificate: bytes | None
 
 
+class RoundAnswer(msgspec.Struct, frozen=True):
+    """A round of coordination: how it stands, and the records (key and value in hex) that a proof is about."""
+
+    first_slot_s: int
+    height: int
+    status: str
+    round: dict[str, object]
+    records: list[dict[str, object]]
+    certificate: bytes | None
+
+
 def build_meter(view: MeterView, height: int) -> MeterAnswer:
     """Return a meter as shown."""
     meter, latest = view.meter, view.latest

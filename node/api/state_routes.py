@@ -72,7 +72,7 @@ class StateRoutes:
 
     async def get_account(self, request: web.Request) -> web.Response:
         """Show an account by id or name."""
-        text = _get_text(request, "account")
+        text = get_text(request.match_info["account"], "account")
         with self._queries.open() as pinned:
             view = self._queries.get_account(pinned, text)
             if view is None:
@@ -137,15 +137,15 @@ class StateRoutes:
             return build_json(answer)
 
     def _find_meter(self, request: web.Request, pinned: PinnedState) -> MeterView:
-        text = _get_text(request, "meter")
+        text = get_text(request.match_info["meter"], "meter")
         view = self._queries.find_meter(pinned.state, text)
         if view is None:
             raise refuse_unknown(f"no meter {text!r} at height {pinned.height}")
         return view
 
 
-def _get_text(request: web.Request, name: str) -> str:
-    text = request.match_info[name]
+def get_text(text: str, name: str) -> str:
+    """Return an id or name of an address, or refuse one that is too long for either."""
     if len(text) > PATH_TEXT_MAX:
         raise refuse_parameter(name, "an id in hexadecimal or a name is expected")
     return text
