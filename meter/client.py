@@ -1,5 +1,4 @@
 """A client of several validators that trusts none of them.
-
 It takes a transaction to any validator that answers, waits, and believes only what a quorum signed: every receipt is
 verified offline against the genesis that its user holds. A validator that shows something forged, or another genesis,
 is not asked again. Everything is bounded: time, rounds, and the size of what is read.
@@ -177,8 +176,7 @@ class Client:
     @property
     def distrusted(self) -> dict[str, str]:
         """Return the validators that showed something forged or another genesis, with what it was."""
-        members = self._validators.members
-        return {member.url: member.distrusted for member in members if member.distrusted is not None}
+        return {each.url: each.distrusted for each in self._validators.members if each.distrusted}
 
     @property
     def anchor(self) -> TrustAnchor:

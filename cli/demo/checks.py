@@ -29,6 +29,8 @@ _SUMMED = (
     "grid_sold_wh",
     "net_nano",
     "alone_nano",
+    "agreed_bought_wh",
+    "agreed_sold_wh",
 )
 
 
@@ -94,6 +96,7 @@ def is_slot_conserved(slot: SlotAnswer, lines: Sequence[Line]) -> bool:
     return (
         slot.settled
         and slot.demand_wh - slot.supply_wh == slot.grid_bought_wh - slot.grid_sold_wh
+        and total["agreed_bought_wh"] == total["agreed_sold_wh"]
         and total["pool_bought_wh"] == total["pool_sold_wh"] == slot.pool_wh
         and total["import_wh"] == slot.demand_wh
         and total["export_wh"] == slot.supply_wh

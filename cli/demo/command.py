@@ -48,6 +48,9 @@ RetailOption = Annotated[
 KillOption = Annotated[
     bool, typer.Option("--kill-primary/--no-kill-primary", help="Kill the primary in the middle of the day.")
 ]
+TemOption = Annotated[
+    bool, typer.Option("--tem", help="The homes agree on the day's trades before it begins.")
+]
 ResultOption = Annotated[bool, typer.Option("--json", help="The result as one JSON object on the last line.")]
 DirectoryOption = Annotated[
     Path | None,
@@ -70,6 +73,7 @@ def demo(
     feed_in: FeedInOption = FEED_IN_DEFAULT,
     retail: RetailOption = RETAIL_DEFAULT,
     kill_primary: KillOption = True,
+    tem: TemOption = False,
     as_json: ResultOption = False,
     home: DirectoryOption = None,
     keep: KeepOption = False,
@@ -84,6 +88,7 @@ def demo(
         feed_in=feed_in,
         retail=retail,
         kill_primary=kill_primary,
+        tem=tem,
         as_json=as_json,
         home=home,
         keep=keep,

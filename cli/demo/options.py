@@ -32,6 +32,7 @@ class DemoOptions:
     feed_in: int
     retail: int
     kill_primary: bool
+    tem: bool
     as_json: bool
     home: Path | None
     keep: bool
@@ -47,6 +48,7 @@ def build_options(
     feed_in: int,
     retail: int,
     kill_primary: bool,
+    tem: bool,
     as_json: bool,
     home: Path | None,
     keep: bool,
@@ -81,6 +83,7 @@ def build_options(
         feed_in=feed_in,
         retail=retail,
         kill_primary=kill_primary,
+        tem=tem,
         as_json=as_json,
         home=home,
         keep=keep,

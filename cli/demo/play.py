@@ -98,7 +98,9 @@ def sign_slot(stage: Stage, slot: PricedSlot) -> list[SealedTransaction]:
         reading = Reading(slot.end_s, registers.import_register_wh, registers.export_register_wh)
         signer = stage.get_signer(stage.meters[home.home])
         call = build_reading_call(reading, clock)
-        transactions.append(signer.sign(call, Nonce(slot.index + 1), Height(stage.tally.height)))
+        transactions.append(
+            signer.sign(call, Nonce(stage.nonces_used + slot.index + 1), Height(stage.tally.height))
+        )
     return transactions
 
 

@@ -6,9 +6,10 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -25,6 +26,10 @@ from cli.failure import CliError, ExitCode, find_expected
 from cli.money import count
 from meter.sources.table import format_time
 from meter.validators import ClientError
+
+if TYPE_CHECKING:
+    from cli.bill_check import Bill
+    from cli.demo.tem import Agreed
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTED = 130
@@ -131,11 +136,16 @@ async def _play(stage: Stage, advance: Callable[[PricedSlot], None]) -> DemoResu
     await wait_until_ready(stage)
     stage.tell(f"the utility registers {count(len(plan.homes), 'home')} and publishes the prices of the day")
     await open_day(stage)
-    crash = await play_day(stage, advance)
-    return await _check(stage, crash)
+    if not stage.options.tem:
+        return await _check(stage, await play_day(stage, advance), None)
+    from cli.demo.tem import agree
+
+    agreed = await agree(stage)
+    await play_day(stage, advance)
+    return await _check(stage, agreed.crash, agreed)
 
 
-async def _check(stage: Stage, crash: Crash | None) -> DemoResult:
+async def _check(stage: Stage, crash: Crash | None, agreed: "Agreed | None") -> DemoResult:
     is_back = await checks.wait_until_back(stage, crash)
     if crash is not None and is_back:
         stage.tell(f"{crash.validator} caught up, and its signature is in a new certificate")
@@ -143,6 +153,7 @@ async def _check(stage: Stage, crash: Crash | None) -> DemoResult:
     verified, failed = stage.tally.verify_receipts(stage.community.anchor)
     home_bills = checks.build_home_bills(bills)
     statuses = await stage.get_statuses()
+    tem = None if agreed is None else await _describe_round(stage, agreed, bills)
     return DemoResult(
         validators=len(stage.community.processes),
         homes=len(stage.plan.homes),
@@ -161,7 +172,14 @@ async def _check(stage: Stage, crash: Crash | None) -> DemoResult:
             receipts_failed=failed,
             caught_up=is_back,
         ),
+        tem=tem,
     )
+
+
+async def _describe_round(stage: Stage, agreed: "Agreed", bills: "dict[str, Bill]") -> dict[str, object]:
+    from cli.demo.tem import summarise
+
+    return asdict(await summarise(stage, agreed, bills))
 
 
 @contextlib.contextmanager

@@ -45,6 +45,8 @@ class Stage:
     meters: dict[str, OpenedKey]
     tell: Callable[[str], None]
     tally: Tally = field(default_factory=Tally)
+    nonces_used: int = 0
+    """Meters have used nonces up to this one before the day begins."""
 
     @property
     def utility(self) -> Signer:

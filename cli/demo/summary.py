@@ -21,6 +21,8 @@ class HomeBill:
     grid_sold_wh: int
     net_nano: int
     alone_nano: int
+    agreed_bought_wh: int = 0
+    agreed_sold_wh: int = 0
 
 
 @dataclass(frozen=True)
@@ -81,10 +83,11 @@ class DemoResult:
     bills: Mapping[str, HomeBill]
     community: Community
     checks: Checks
+    tem: Mapping[str, object] | None = None
 
     def to_json(self) -> dict[str, object]:
-        """Return the object that --json prints."""
-        return asdict(self)
+        """Return the object that --json prints; ``tem`` is there when homes agreed on trades."""
+        return {name: value for name, value in asdict(self).items() if name != "tem" or value is not None}
 
 
 def compute_latency(latencies_ms: list[int]) -> Latency:
@@ -105,6 +108,7 @@ def print_summary(console: Console, result: DemoResult, currency: str, title: st
     for table in (
         _build_bill_table(result, currency, title),
         _build_run_table(result),
+        *([] if result.tem is None else [_build_tem_table(result.tem, currency)]),
         _build_check_table(result),
     ):
         console.print()
@@ -132,8 +136,8 @@ def _build_bill_table(result: DemoResult, currency: str, title: str) -> Table:
     columns = [
         ("drew\nkWh", [b.import_wh for b in bills.values()]),
         ("fed in\nkWh", [b.export_wh for b in bills.values()]),
-        ("from\nhomes", [b.pool_bought_wh for b in bills.values()]),
-        ("to\nhomes", [b.pool_sold_wh for b in bills.values()]),
+        ("from\nhomes", [b.pool_bought_wh + b.agreed_bought_wh for b in bills.values()]),
+        ("to\nhomes", [b.pool_sold_wh + b.agreed_sold_wh for b in bills.values()]),
         ("from\ngrid", [b.grid_bought_wh for b in bills.values()]),
         ("to\ngrid", [b.grid_sold_wh for b in bills.values()]),
     ]
@@ -163,6 +167,15 @@ def _build_run_table(result: DemoResult) -> Table:
     table.add_row(
         "submit to verified certificate", f"p50 {result.latency_ms.p50} ms, p99 {result.latency_ms.p99} ms"
     )
+    return table
+
+
+def _build_tem_table(tem: Mapping[str, object], currency: str) -> Table:
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    end = f"{tem['iterations']} iterations in {tem['seconds']} s"
+    table.add_row("round", f"{end}, {tem['bytes_per_home']} bytes a home")
+    for name in ("alone", "together", "metered"):
+        table.add_row(f"cost {name}, wear and discomfort included", f"{tem[name]:.4f} {currency}")
     return table
 
 

@@ -10,6 +10,7 @@ from cli.simulate.inputs import DayInput
 from cli.simulate.ledger import LocalLedger
 from cli.simulate.options import SimulationOptions
 from cli.simulate.pooled import POOLED_MAX
+from cli.simulate.terms import CLAIM_S, build_terms
 from cli.simulate.trace import CostTrace
 from meter.home.desk import Told
 from meter.home.participant import Outcome, Seat, Trades
@@ -25,7 +26,6 @@ from vm.contracts.energy.coordination.calls import (
     Form,
     OpenRound,
     SubmitVector,
-    Terms,
 )
 from vm.contracts.energy.coordination.records import (
     Agreement,
@@ -45,15 +45,7 @@ from vm.receipt import Rejection
 
 LEAD_S = 86_400
 """The round is held on the day before."""
-ITERATION_S = 60
-CLAIM_S = 600
 GRACE_S = 300
-SILENCE_MAX = 3
-PAIR_LIMIT_WH = 5000
-RELIEF_PERMILLE = 10
-PRICE_START_PERCENT = 70
-"""λ starts at 0.7 of the median retail price."""
-SEED_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -114,27 +106,6 @@ def build_genesis(slot_s: int, time_s: int, retail: int, feed_in: int) -> tuple[
     return genesis, account
 
 
-def build_terms(options: SimulationOptions, day: DayInput) -> Terms:
-    """Return the terms of the day's round."""
-    median = int(np.median(day.surroundings.retail))
-    return Terms(
-        rho=options.rho,
-        tolerance_mwh=options.tolerance_mwh,
-        iterations_max=options.iterations_max,
-        iteration_s=ITERATION_S,
-        silence_max=SILENCE_MAX,
-        balancing=options.balancing,
-        price_start=median * PRICE_START_PERCENT // 100,
-        pair_limit_wh=PAIR_LIMIT_WH,
-        fee=options.fee,
-        preference=0,
-        preference_price=0,
-        penalty_price=options.penalty,
-        relief_permille=RELIEF_PERMILLE,
-        claim_s=CLAIM_S,
-    )
-
-
 class Simulation:
     """A day's round over a local ledger. The homes stand in the order of their accounts, as the contract has them."""
 
@@ -147,7 +118,7 @@ class Simulation:
         self.day = day
         self.first_s = first_s
         self.ledger = LocalLedger(genesis)
-        self.terms = build_terms(options, day)
+        self.terms = build_terms(options, day.surroundings.retail)
         accounts = {home.name: compute_account_id(_make_key(home.name).public) for home in day.homes}
         self.homes = sorted(day.homes, key=lambda home: accounts[home.name])
         self._trace: CostTrace | None = None

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from time import monotonic
 
+from cli.console import talk
 from cli.failure import CliError, build_usage_error
 from cli.simulate.inputs import Community, DayInput
 from cli.simulate.options import SimulationOptions
@@ -10,6 +11,7 @@ from cli.simulate.play import RoundError, Simulation
 from cli.simulate.pooled import POOLED_MAX, compute_pooled_optimum
 from cli.simulate.result import Simulated, build_json, build_lines, compute_unmanaged
 from meter.home.participant import MICRO
+from meter.sources.csv import DAY_S
 from vm.contracts.energy.coordination.calls import Form
 from vm.contracts.energy.coordination.rounds import PAIR_CELLS_MAX
 
@@ -44,6 +46,8 @@ def run_simulation(options: SimulationOptions) -> Found:
     for number in range(options.day, options.day + options.days):
         day = community.build_day(number)
         _check_size(options, day)
+        if len(day.starts_s) * day.slot_s != DAY_S:
+            talk(f"the day has {len(day.starts_s)} slots: the clocks change")
         try:
             result = Simulation(options, day).play()
         except RoundError as error:

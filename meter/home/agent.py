@@ -59,13 +59,19 @@ class Agent:
         first_slot_s: int,
         day: HomeDay,
         tell: Callable[[str], None] = lambda _: None,
+        record: Callable[[Delivery, int], None] = lambda _outcome, _elapsed_ms: None,
     ) -> None:
-        """Take a way to the validators, the meter's key, the round's name, and the home's day, which stays here."""
+        """Take a way to the validators, the meter's key, the round's name, and the home's day, which stays here.
+
+        ``tell`` is told why a look at the round failed, ``record`` what became of each transaction and how long it
+        took.
+        """
         self._client = client
         self._signer = signer
         self._first_slot_s = first_slot_s
         self._day = day
         self._tell = tell
+        self._record = record
         self._participant: Participant | None = None
         self.sent = Sent([])
 
@@ -149,7 +155,9 @@ class Agent:
         call = Call("coordination", method, encode(record))
         transaction = self._signer.sign(call, Nonce(account.nonce_hint), Height(account.height))
         self.sent.transactions.append(transaction)
-        outcome: Delivery = await self._client.deliver(transaction, DELIVERY_TIMEOUT_S)
+        begin_s = monotonic()
+        outcome = await self._client.deliver(transaction, DELIVERY_TIMEOUT_S)
+        self._record(outcome, int((monotonic() - begin_s) * 1000))
         match outcome:
             case RefusedByNetwork(rejection=rejection) | RefusedByNode(rejection=rejection):
                 if rejection not in OVERTAKEN:

@@ -1,10 +1,12 @@
 """Several homes that are worked for in one process; each still sees nothing but its own and what it is told."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from meter.home.model import Array
 from meter.home.participant import HomeDay, Outcome, Participant, Seat, Trades
+from meter.home.spec import HomeError
 from vm.contracts.energy.coordination.records import Agreement, Exchange, Row
 
 
@@ -34,33 +36,50 @@ class Desk:
         """Return the vectors of an iteration, in the order of the homes.
 
         Raises:
-            HomeError: DAY_INFEASIBLE, SOLVER_FAILED.
+            HomeError: DAY_INFEASIBLE, SOLVER_FAILED, with the home's name.
 
         """
-        if told.exchange is not None:
-            return [home.answer_exchange(told.exchange, told.active, told.rho) for home in self._participants]
-        return [
-            home.answer_row(row, told.rho) if row is not None else ()
-            for home, row in zip(self._participants, told.rows, strict=True)
-        ]
+        exchange = told.exchange
+        vectors: list[Trades] = []
+        for home, row in zip(self._participants, told.rows, strict=True):
+            with _naming(home):
+                if exchange is not None:
+                    vectors.append(home.answer_exchange(exchange, told.active, told.rho))
+                else:
+                    vectors.append(() if row is None else home.answer_row(row, told.rho))
+        return vectors
 
     def finish(self, agreements: Sequence[Agreement | None], retail: Array, feed_in: Array) -> list[Outcome]:
         """Return the homes' days with what they agreed to.
 
         Raises:
-            HomeError: DAY_INFEASIBLE, SOLVER_FAILED.
+            HomeError: DAY_INFEASIBLE, SOLVER_FAILED, with the home's name.
 
         """
-        return [
-            home.finish(agreement, retail, feed_in)
-            for home, agreement in zip(self._participants, agreements, strict=True)
-        ]
+        outcomes = []
+        for home, agreement in zip(self._participants, agreements, strict=True):
+            with _naming(home):
+                outcomes.append(home.finish(agreement, retail, feed_in))
+        return outcomes
 
     def compute_bound(self, prices: Array) -> float:
         """Return the homes' part of the Lagrangian bound.
 
         Raises:
-            HomeError: DAY_INFEASIBLE, SOLVER_FAILED.
+            HomeError: DAY_INFEASIBLE, SOLVER_FAILED, with the home's name.
 
         """
-        return sum(home.compute_bound(prices) for home in self._participants)
+        total = 0.0
+        for home in self._participants:
+            with _naming(home):
+                total += home.compute_bound(prices)
+        return total
+
+
+@contextmanager
+def _naming(home: Participant) -> Iterator[None]:
+    """Say whose day it is that has no plan."""
+    try:
+        yield
+    except HomeError as error:
+        raise HomeError(error.problem, f"home {home.name}: {error.detail}") from None

@@ -84,6 +84,11 @@ class Participant:
         self._shape: tuple[tuple[int, ...], tuple[bool, ...]] = ((), ())
         self._said: NDArray[np.int64] = np.zeros(day.expected.slots, dtype=np.int64)
 
+    @property
+    def name(self) -> str:
+        """Return the home's name."""
+        return self._day.name
+
     def plan_alone(self) -> Plan:
         """Return the best day without anybody else.
 

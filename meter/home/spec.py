@@ -50,8 +50,12 @@ class HomeError(Exception):
 
     def __init__(self, problem: HomeProblem, detail: str) -> None:
         """Take the name of the problem and the sentence about it."""
-        super().__init__(f"{problem.value}: {detail}")
+        super().__init__(problem, detail)
         self.problem = problem
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.problem.value}: {self.detail}"
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -191,8 +195,7 @@ def read_homes(path: Path) -> HomeBook:
         try:
             check_home(spec)
         except HomeError as error:
-            detail = str(error).removeprefix(f"{error.problem.value}: ")
-            raise HomeError(error.problem, f"{path}, home {name}: {detail}") from None
+            raise HomeError(error.problem, f"{path}, home {name}: {error.detail}") from None
     return book
 
 

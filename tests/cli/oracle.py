@@ -87,6 +87,7 @@ def settle_slot(
             - (fed - sold[home]) * feed_in
         )
         bill["alone_nano"] += drawn * retail - fed * feed_in
+        bill["agreed_bought_wh"] = bill["agreed_sold_wh"] = 0
 
 
 def sdr_price(surplus: int, deficit: int, feed_in: int, retail: int) -> int:

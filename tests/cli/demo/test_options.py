@@ -78,6 +78,7 @@ def plan(
         feed_in=80_000,
         retail=retail,
         kill_primary=True,
+        tem=False,
         as_json=True,
         home=None,
         keep=False,
