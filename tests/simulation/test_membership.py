@@ -1,13 +1,11 @@
 """Validators come and go by ballots while others crash, and nobody forks, forgets or stands still."""
 
-from random import Random
-
 import pytest
 
 from consensus.effects import EpochStarted, Notice
 from consensus.replica import describe_phase
 from primitives.encoding import Struct
-from tests.simulation.network import Weather
+from tests.simulation.members import CHANGES, main, run_seed
 from tests.simulation.world import Machine, World
 
 LIMIT_MS = 60_000
@@ -101,24 +99,13 @@ def test_a_crash_of_all_at_the_boundary_leaves_nobody_in_another_epoch(victim: i
     world.check()
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_changes_under_bad_weather_and_crashes_end_where_the_ballots_say(seed: int) -> None:
-    random = Random(seed)
-    world = World(4, seed=seed, candidates=3)
-    members = [0, 1, 2, 3]
-    for epoch, index in enumerate((4, 5, 6, 0, 5, 2), 1):
-        is_added = index not in members
-        world.network.weather = Weather(loss=0.1, doubling=0.1, straggling=0.1, delay_ms=2, jitter_ms=20)
-        ballots = world.cast(world.community.add(index) if is_added else world.community.remove(index))
-        victim = random.choice(members)
-        world.run(random.randint(0, 400))
-        world.kill(victim)
-        world.run(random.randint(0, 1500))
-        world.restart(victim)
-        for sealed in ballots:
-            world.submit(sealed)  # whoever voted asks again, as an operator would
-        world.network.heal()
-        members = [*members, index] if is_added else [each for each in members if each != index]
-        reach_epoch(world, epoch, members)
-        commit(world, members)
-    world.check()
+@pytest.mark.parametrize("seed", range(16))
+def test_members_change_while_others_crash_and_lie_and_everybody_agrees_in_the_end(seed: int) -> None:
+    outcome = run_seed(seed)
+    assert outcome.violation is None
+    assert outcome.epochs == CHANGES
+
+
+def test_a_wrong_range_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--seeds", "7"]) == 2
+    assert "half-open range" in capsys.readouterr().err
