@@ -167,6 +167,7 @@ class Bookkeeping:
         self._queries.record_certificate(certificate)
         self._upkeep.on_certificate(certificate)
         self._metrics.set_gauge("certified_height", height)
+        self._metrics.set_gauge("pruned_height", self._chain.get_pruned_height())
         for entry in certificate.signatures:
             self._metrics.record_signed(self._name(ReplicaId(entry.replica)), height)
         now_ms = self._clock.monotonic_ms()

@@ -31,6 +31,7 @@ class Latencies:
 GAUGES: Mapping[str, str] = {
     "chain_height": "Height of the last executed block",
     "certified_height": "Height of the last block with a certificate",
+    "pruned_height": "Height up to which blocks and receipts are gone",
     "view": "View of agreement",
     "epoch": "Epoch of the membership",
     "active": "1 while the replica takes part in agreement on its view",

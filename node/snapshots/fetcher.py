@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -54,7 +55,8 @@ class SnapshotFetcher:
                     return
         except (StoreError, OSError) as error:
             log.error("snapshot_not_stored", reason=str(error))  # noqa: TRY400  # one line says all
-        discard_fetching(self._data)
+        with suppress(OSError):  # what cannot be deleted now is deleted at the next start
+            discard_fetching(self._data)
 
     async def _fetch_from(self, peer: ReplicaId) -> bool:
         """Tell whether ``peer`` gave a snapshot that was offered."""

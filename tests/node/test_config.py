@@ -135,6 +135,8 @@ def test_every_setting_but_the_peers_can_come_from_the_environment() -> None:
         ('name = "a"\n[p2p]\nport = 0', ["p2p.port"]),
         ('name = "a"\n[api]\nport = 7100', ["api.port", "p2p.port"]),
         ('name = "a"\n[mempool]\ntransactions_max = 100', ["account_transactions_max"]),
+        ('name = "a"\n[storage]\nkeep_blocks = -1', ["storage.keep_blocks", ">= 0"]),
+        ('name = "a"\n[storage]\nkeep_blocks = 4095', ["storage.keep_blocks", "at least 4096"]),
         ('name = "a"\n[[peers]]\nname = "b"\nhost = "h"', ["peers[0].port", "missing"]),
         ('name = "a"\n[[peers]]\nname = "a"\nhost = "h"\nport = 1', ["peers", "itself"]),
     ],

@@ -47,6 +47,21 @@ def test_a_block_shows_its_header_its_signers_and_its_transactions() -> None:
     run(scenario())
 
 
+def test_a_pruned_block_is_refused_by_that_name_and_genesis_stays() -> None:
+    async def scenario() -> None:
+        async with open_rim() as rim:
+            rim.community.commit(rim.community.grant())
+            rim.community.commit()
+            rim.community.chain.pruned = 1
+            status, answer = await rim.get("/v1/blocks/1")
+            assert (status, answer["error"]) == (404, "NOT_FOUND")
+            assert answer["detail"].startswith("block 1 is pruned: this validator keeps blocks above 1")
+            assert (await rim.get("/v1/blocks/2"))[0] == 200
+            assert (await rim.get("/v1/blocks/0"))[0] == 200
+
+    run(scenario())
+
+
 @pytest.mark.parametrize(
     ("height", "status"), [("3", 404), ("-1", 400), ("x", 400), ("9" * 30, 400), ("9" * 16, 404), ("٣", 400)]
 )

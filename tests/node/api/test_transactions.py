@@ -179,6 +179,18 @@ def test_a_body_that_is_no_array_of_bytes_is_refused(path: str, body: bytes) -> 
     run(scenario())
 
 
+def test_where_receipts_were_let_go_an_unknown_transaction_is_refused_with_how_far() -> None:
+    async def scenario() -> None:
+        async with open_rim() as rim:
+            rim.community.chain.pruned = 1
+            for path in (f"/v1/transactions/{UNKNOWN}", f"/v1/transactions/{UNKNOWN}/proof"):
+                status, answer = await rim.get(path)
+                assert (status, answer["error"]) == (404, "NOT_FOUND")
+                assert "keeps no receipts up to block 1: another one may know it" in answer["detail"]
+
+    run(scenario())
+
+
 def test_a_proof_of_an_id_that_nobody_knows_is_not_waited_for() -> None:
     async def scenario() -> None:
         async with open_rim() as rim:

@@ -199,3 +199,24 @@ def test_a_chain_that_grew_beyond_the_snapshot_meanwhile_is_kept(home: Path) -> 
             assert not (data / OFFERED_NAME).exists()
 
     run(home, act)
+
+
+def test_a_disk_that_refuses_ends_the_download_and_not_the_node(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def act(scene: Scene) -> None:
+        (home / "data").mkdir()
+        with open_storage(home, load_constitution(home)) as storage:
+            (home / "data" / FETCHING_NAME).write_bytes(b"a file where a directory must be")
+            fetcher = SnapshotFetcher(
+                home / "data",
+                scene.source.genesis_hash,
+                storage.chain,
+                scene.own.network,
+                scene.source.answers._replica,
+            )
+            await fetcher.fetch([ReplicaId(scene.good.id)])
+            assert not fetcher.offered.is_set()
+        assert "snapshot_not_stored" in capsys.readouterr().out
+
+    run(home, act)

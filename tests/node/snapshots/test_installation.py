@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from consensus.codec import NONCE_BYTES
+from consensus.replica import Replica
 from node.errors import HomeError
-from node.home import load_constitution, open_storage
+from node.home import build_replica, load_constitution, open_storage
+from node.memberships import read_memberships
+from node.pruning import Pruner
 from node.snapshots.installation import (
     CURRENT_NAME,
     FETCHING_NAME,
@@ -20,8 +24,9 @@ from node.snapshots.installation import (
 )
 from node.storage.leveldb import open_leveldb
 from primitives.encoding import encode
+from primitives.ids import Height
 from tests.node.snapshots.source import Receiver, Source
-from tests.vm.ledger import make_genesis
+from tests.vm.ledger import make_genesis, make_key
 
 NAMES = {CURRENT_NAME, FETCHING_NAME, OFFERED_NAME, REPLACED_NAME}
 
@@ -186,3 +191,48 @@ def test_an_empty_offer_is_not_ahead_of_anything(home: Path) -> None:
         pass
     assert open_height(home) == 0
     assert get_names(home) == {CURRENT_NAME}
+
+
+def install(home: Path, source: Source) -> Replica:
+    """Install a snapshot of another node; return the replica that resumes from it and the home's own journal."""
+    fetch(home, source)
+    offer_fetched(home / "data")
+    constitution = load_constitution(home)
+    with open_storage(home, constitution) as storage:
+        return build_replica(constitution, storage, make_key("validator 1"), bytes(NONCE_BYTES))
+
+
+def test_the_replica_resumes_in_the_epoch_of_the_snapshot_with_its_members(home: Path) -> None:
+    source = Source()
+    source.add_validator("v4")
+    source.register(1)
+    source.add_validator("v5")
+    source.register(1, "later")
+    state = install(home, source).view
+    assert state.epoch == 2
+    assert state.membership.hash == source.membership.hash
+    assert state.executed == source.header
+    assert state.stable is not None
+    assert state.stable.header == source.header
+
+
+def test_a_snapshot_of_an_epochs_last_block_begins_the_next_epoch(home: Path) -> None:
+    source = Source()
+    source.add_validator("v4")
+    state = install(home, source).view
+    assert state.epoch == 1
+    assert len(state.membership.validators) == 5
+    assert state.membership.start_height == state.executed.height == source.height
+
+
+def test_a_pruned_store_still_knows_where_its_epoch_began(home: Path, tmp_path: Path) -> None:
+    source = Source()
+    source.add_validator("v4")
+    began = source.height
+    for number in range(4):
+        source.register(1, f"home-{number}")
+    Pruner(source.chain, 1).step(Height(source.height))
+    assert source.chain.get_header(Height(began)) is None
+    membership, following = read_memberships(source.chain, source.genesis)
+    assert (membership.epoch, membership.start_height, following) == (1, began, None)
+    assert install(home, source).view.membership == membership
