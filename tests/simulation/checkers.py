@@ -25,10 +25,11 @@ from consensus.messages import (
     ViewChange,
 )
 from node.storage import keys
+from primitives.batch import NULL_DIGEST
 from primitives.encoding import decode, encode
 from primitives.header import BlockHeader
 from primitives.ids import Digest
-from primitives.quorum import get_fault_tolerance
+from primitives.quorum import get_fault_tolerance, get_quorum
 from tests.simulation.disk import JOURNAL
 from vm.contracts.ledger import BALANCE_PREFIX, Asset, Balance
 from vm.executor import BlockResult
@@ -124,6 +125,35 @@ class Checker:
             self._refuse("persist", machine, f"{position[0]} left before it was durable")
         if isinstance(envelope.message, Checkpoint):
             self._check_block_durable(machine, envelope.message.header)
+
+    def check_new_view(self, machine: "Machine", envelope: Envelope) -> None:
+        """Refuse a view entered without a quorum's proof, or with other proposals than follow from it."""
+        message = envelope.message
+        membership = self.memberships.get(getattr(message, "epoch", -1))
+        if not machine.is_correct or not isinstance(message, NewView) or membership is None:
+            return
+        changes = [entry.view_change for entry in message.view_changes]
+        if len({entry.sender for entry in message.view_changes}) < get_quorum(len(membership.validators)):
+            self._refuse("new-view", machine, f"entered view {message.view} without a quorum of view changes")
+        if any(change.view != message.view for change in changes):
+            self._refuse("new-view", machine, f"entered view {message.view} by view changes for another")
+        low = max(
+            membership.start_sequence if change.stable is None else change.stable.header.sequence
+            for change in changes
+        )
+        prepared: dict[int, tuple[int, bytes]] = {}
+        for change in changes:
+            for certificate in change.prepared:
+                place, each = certificate.proposal.sequence, certificate.proposal
+                if place > low:
+                    prepared[place] = max(prepared.get(place, (-1, b"")), (each.view, each.digest))
+        proposed = {entry.proposal.sequence: entry.proposal.digest for entry in message.proposals}
+        high = max(prepared, default=low)
+        wanted = {place: prepared.get(place, (0, NULL_DIGEST))[1] for place in range(low + 1, high + 1)}
+        if proposed != wanted:
+            self._refuse(
+                "new-view", machine, f"view {message.view} re-proposes something else than was prepared"
+            )
 
     def check_timer(
         self, machine: "Machine", name: str, delay_ms: int, parameters: ConsensusParameters

@@ -189,3 +189,9 @@ def _sign(
     key: SecretKey, account: AccountId, genesis_hash: Digest, nonce: int, call: Call
 ) -> SealedTransaction:
     return sign_transaction(key, genesis_hash, account, Nonce(nonce), FAR, call)
+
+
+def forget_signed() -> None:
+    """Let everything be built and signed anew: the code that does it has changed."""
+    build_constitution.cache_clear()
+    _sign.cache_clear()

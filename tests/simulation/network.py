@@ -54,6 +54,8 @@ class Network:
         self, timeline: Timeline, random: Random, hits: "Counter[str]", deliver: Deliver, size: int
     ) -> None:
         self.weather = Weather()
+        self.may_pass: Callable[[int, int, Frame], bool] | None = None
+        """Asked for every frame when set: a test that loses one kind of message says so here."""
         self.carried = 0
         self._timeline = timeline
         self._random = random
@@ -95,7 +97,8 @@ class Network:
             self._put(source, target, frame, self._random.randint(1, 5))
 
     def heal(self) -> None:
-        """End every cut and clog and the bad weather."""
+        """End every cut and clog, the bad weather, and what a test loses."""
+        self.may_pass = None
         self._cut.clear()
         for source, target in sorted(self._clogged):
             self.release(source, target)
@@ -104,6 +107,8 @@ class Network:
     def carry(self, source: int, target: int, frame: Frame, extra_ms: int = 0) -> None:
         """Send a frame, as far as the weather lets it."""
         link = (source, target)
+        if self.may_pass is not None and not self.may_pass(source, target, frame):
+            return
         if self._cut and link in self._cut:
             self._hits["cut"] += 1
             return

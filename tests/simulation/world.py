@@ -17,6 +17,7 @@ from consensus.effects import (
     StartTimer,
     ViewChangeStarted,
     ViewStarted,
+    VoiceLost,
 )
 from consensus.events import Event, Executed
 from consensus.messages import Envelope
@@ -368,6 +369,13 @@ class World:
         """Look at what a replica reports."""
         self.hits[type(notice).__name__] += 1
         match notice:
+            case ViewStarted():
+                proof = machine.state.new_view
+                if proof is not None:
+                    self._take_checked(lambda: self.checker.check_new_view(machine, proof))
+            case VoiceLost(until=until) if machine.is_correct and not machine.is_damaged:
+                text = f"silent up to sequence {until} although its journal holds all that it signed"
+                raise ViolationError("voice", machine.index, self.now_ms, text)
             case Certified(certificate=certificate):
                 self._take_checked(
                     lambda: self.checker.check_certificate(machine, certificate, self.machines)
