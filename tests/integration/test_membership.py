@@ -21,6 +21,7 @@ from primitives.quorum import get_quorum
 from tests.integration.community import Community, found_community, running
 from tests.integration.ports import find_free_ports
 from tests.integration.validator import PASSPHRASE, Validator
+from vm.contracts.validators import Add, Remove, Replace
 from vm.transaction import Call, SealedTransaction, sign_transaction
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(540)]
@@ -175,5 +176,68 @@ def test_a_fifth_validator_joins_by_the_commands_and_the_oldest_leaves(tmp_path:
                 "validators", "withdraw", "--home", first.home, code=ExitCode.NOT_ALLOWED
             )
             assert refused == ""
+
+    asyncio.run(scenario())
+
+
+async def rotate(assembly: Assembly, validator: Validator) -> None:
+    """Give a validator a second key, let a quorum of the others replace the first; its node changes over by itself."""
+    community, name = assembly.community, validator.name
+    await community.run_cli("network", "rotate", "--home", validator.home)
+    await validator.stop()
+    validator.start()  # with both keys now
+    await community.wait_linked()
+    bundle = read_bundle(validator.home / "validator.next.bundle", assembly.genesis)
+    old = assembly.identities[name].key.public
+    change = Replace(old, bundle.validator, bundle.endpoint)
+    await assembly.decide("replace", change, assembly.members)
+    assembly.identities[name] = open_identity(validator)
+    assert assembly.identities[name].key.public == bundle.validator.public_key != old
+
+
+async def kill_at_the_boundary(assembly: Assembly, bundle: Bundle, newcomer: Validator) -> None:
+    """Let a newcomer in, and kill a member between the ballot that decides and the first block of the new epoch."""
+    community, victim = assembly.community, assembly.members[0]
+    ballots = assembly.sign_ballots("add", Add(bundle.validator, bundle.endpoint))
+    await community.deliver(ballots[:-1], *assembly.members)
+    last = asyncio.create_task(community.deliver(ballots[-1:], *assembly.members[1:]))
+    async with community.open_client(assembly.members[1], alone=True) as client:
+        while (await client.get_status()).epoch == assembly.epoch:
+            assert not last.done() or last.exception() is None
+            await asyncio.sleep(0)
+    victim.kill()
+    await last
+    victim.start()
+    await assembly.await_epoch([*assembly.members, newcomer])
+
+
+async def play_seven(assembly: Assembly) -> None:
+    community = assembly.community
+    for name in ("node4", "node5", "node6"):
+        newcomer, bundle = await assembly.make_newcomer(name)
+        if name == "node5":
+            await kill_at_the_boundary(assembly, bundle, newcomer)
+        else:
+            add = Add(bundle.validator, bundle.endpoint)
+            await assembly.decide("add", add, [*assembly.members, newcomer])
+    assert [each.name for each in assembly.members] == [f"node{index}" for index in range(7)]
+    await rotate(assembly, assembly.members[-1])
+    for _ in range(3):
+        leaver = assembly.members[0]
+        key = assembly.identities[leaver.name].key.public
+        await assembly.decide("remove", Remove(key), assembly.members[1:])
+        await leaver.stop()
+    assert [each.name for each in assembly.members] == ["node3", "node4", "node5", "node6"]
+    await community.deliver([community.sign_grant() for _ in range(20)], *assembly.members)
+
+
+def test_four_become_seven_and_four_others_again_under_load_with_a_crash_and_a_new_key(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        async with open_assembly(tmp_path / "net") as assembly:
+            async with under_load(assembly.community):
+                await play_seven(assembly)
+            await check(assembly)
 
     asyncio.run(scenario())
