@@ -21,9 +21,22 @@ READ_PATIENCE = ClientSettings(request_timeout_s=5.0, rounds=2)
 """A person waits for an answer: two rounds through all validators, then the reason why there is none."""
 
 _NOT_ALLOWED = frozenset(
-    {Rejection.NOT_ALLOWED, Rejection.SUSPENDED, Rejection.KEY_NOT_CURRENT, Rejection.SIGNATURE_INVALID}
+    {
+        Rejection.NOT_ALLOWED,
+        Rejection.NOT_A_VALIDATOR,
+        Rejection.SUSPENDED,
+        Rejection.KEY_NOT_CURRENT,
+        Rejection.SIGNATURE_INVALID,
+    }
 )
-_NOT_FOUND = frozenset({Rejection.ACCOUNT_UNKNOWN, Rejection.METER_UNKNOWN, Rejection.RECIPIENT_UNKNOWN})
+_NOT_FOUND = frozenset(
+    {
+        Rejection.ACCOUNT_UNKNOWN,
+        Rejection.METER_UNKNOWN,
+        Rejection.RECIPIENT_UNKNOWN,
+        Rejection.VALIDATOR_UNKNOWN,
+    }
+)
 
 
 def ask_validators(

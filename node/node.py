@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 
 from consensus.codec import NONCE_BYTES
-from consensus.membership import Membership
+from consensus.replica import Replica
 from node.answers import Answers
 from node.api.admin import AdminServices, open_admin
 from node.api.app import open_api
@@ -45,7 +45,6 @@ from node.queries import Queries
 from node.rim import Rim
 from node.snapshots.fetcher import SnapshotFetcher
 from node.standing import Standing
-from node.storage.chain import ChainStore
 from node.storage.journal import JournalError
 from node.storage.store import StoreError
 from node.story import Story
@@ -120,11 +119,11 @@ async def _open_node(
     """Join the parts, from the inside to the rim; the order of closing is the reverse."""
     genesis, chain = constitution.genesis, storage.chain
     clock = _build_clock(config, chain.get_latest_header().time_ms)
-    membership, identity, own, book = _introduce(config, home, constitution, chain, identities)
+    replica, identity, own, book = _introduce(config, home, constitution, storage, identities)
+    membership = replica.view.membership
     mempool = _build_mempool(config.mempool)
     ledger = LedgerContext(genesis, constitution.genesis_hash)
     metrics, queries = Metrics(), Queries(genesis, chain, mempool)
-    replica = build_replica(constitution, storage, identity.key, secrets.token_bytes(NONCE_BYTES))
     batcher = Batcher(ReplicaId(own.public_key), mempool, genesis.consensus.heartbeat_ms)
     batcher.next_due_ms = compute_next_due_ms(ledger, Overlay(chain))
     async with AsyncExitStack() as stack:
@@ -166,17 +165,25 @@ def _introduce(
     config: NodeConfig,
     home: Path,
     constitution: Constitution,
-    chain: ChainStore,
+    storage: Storage,
     identities: Sequence[Identity],
-) -> tuple[Membership, Identity, Validator, PeerBook]:
-    """Return the membership of the chain, who this node is, as what member, and whom it talks to."""
-    membership, following = read_memberships(chain, constitution.genesis)
+) -> tuple[Replica, Identity, Validator, PeerBook]:
+    """Return the replica as it resumes, who this node is, as what member, and whom it talks to.
+
+    Only the replica knows whether the epoch of the last block has ended: the journal may hold the certificate.
+    """
     newest = read_newest_membership(home, constitution)
-    known = [each for each in (membership, following, newest) if each is not None]
-    identity, own = choose_identity(identities, config.name, known)
-    book = PeerBook(config.peers, chain, newest)
-    book.check(membership, own.public_key)
-    return membership, identity, own, book
+    known = [*read_memberships(storage.chain, constitution.genesis), newest]
+    while True:
+        candidates = [each for each in known if each is not None]
+        identity, own = choose_identity(identities, config.name, candidates)
+        replica = build_replica(constitution, storage, identity.key, secrets.token_bytes(NONCE_BYTES))
+        current = replica.view.membership
+        if current == candidates[0]:
+            book = PeerBook(config.peers, storage.chain, newest)
+            book.check(current, own.public_key)
+            return replica, identity, own, book
+        known = [current, *known]
 
 
 @asynccontextmanager

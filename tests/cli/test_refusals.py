@@ -23,6 +23,8 @@ def test_every_rejection_has_its_advice_and_there_is_no_other() -> None:
         (Rejection.NOT_ALLOWED, ExitCode.NOT_ALLOWED),
         (Rejection.SUSPENDED, ExitCode.NOT_ALLOWED),
         (Rejection.KEY_NOT_CURRENT, ExitCode.NOT_ALLOWED),
+        (Rejection.NOT_A_VALIDATOR, ExitCode.NOT_ALLOWED),
+        (Rejection.VALIDATOR_UNKNOWN, ExitCode.NOT_FOUND),
         (Rejection.METER_UNKNOWN, ExitCode.NOT_FOUND),
         (Rejection.ACCOUNT_UNKNOWN, ExitCode.NOT_FOUND),
         (Rejection.NONCE_USED, ExitCode.ERROR),
