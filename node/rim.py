@@ -17,7 +17,10 @@ from node.standing import Standing
 from node.status import LatencyStatus, NodeStatus, build_stall
 from node.verifier import Verifier
 from p2p.network import Network
+from primitives.hashing import compute_transaction_id
 from primitives.ids import CHAIN_ID_BYTES
+
+Submit = Callable[[Sequence[bytes]], Awaitable[list[SubmitResult]]]
 
 READY_BEHIND_MAX = 2
 """A node so many blocks behind still answers as well as the others."""
@@ -54,7 +57,7 @@ class Rim:
             genesis=self._constitution.genesis_bytes,
             queries=self._queries,
             metrics=self._metrics,
-            submit=_count_submissions(intake.submit, bookkeeping, self._metrics),
+            submit=_count_submissions(self._refuse_without_vote(intake.submit), bookkeeping, self._metrics),
             get_status=self.get_status,
             get_consensus=self._standing.tell,
             find_unready_reason=self.find_unready_reason,
@@ -75,7 +78,7 @@ class Rim:
             name=self._name,
             chain=self._constitution.genesis_hash[:CHAIN_ID_BYTES].hex(),
             genesis_hash=self._constitution.genesis_hash.hex(),
-            role="validator",
+            role="validator" if state.is_member else "observer",
             height=state.executed.height,
             certified_height=self._queries.certified_height,
             view=state.view,
@@ -98,11 +101,31 @@ class Rim:
     def find_unready_reason(self) -> str | None:
         """Return why clients should rather ask another validator, or None."""
         state = self._host.replica.view
+        if not state.is_member:
+            return self._explain_no_vote()
         reason = self._standing.explain().summary
         if reason is not None:
             return reason
         behind = state.executed.height - self._queries.certified_height
         return None if behind <= READY_BEHIND_MAX else f"{behind} blocks have no certificate yet"
+
+    def _refuse_without_vote(self, submit: Submit) -> Submit:
+        """Return ``submit`` for a validator; a node without a vote has nobody to pass a transaction on to."""
+
+        async def refuse_or_submit(raws: Sequence[bytes]) -> list[SubmitResult]:
+            if self._host.replica.view.is_member:
+                return await submit(raws)
+            detail = self._explain_no_vote()
+            return [
+                SubmitResult(compute_transaction_id(raw), SubmitStatus.BUSY, None, detail) for raw in raws
+            ]
+
+        return refuse_or_submit
+
+    def _explain_no_vote(self) -> str:
+        state = self._host.replica.view
+        names = ", ".join(each.name for each in state.membership.validators)
+        return f"{self._name} is no validator in epoch {state.epoch}; ask one of {names}"
 
     @property
     def _membership(self) -> Membership:
@@ -129,11 +152,7 @@ class Rim:
         self._metrics.set_counter("signatures_spared", counters.spared)
 
 
-def _count_submissions(
-    submit: Callable[[Sequence[bytes]], Awaitable[list[SubmitResult]]],
-    bookkeeping: Bookkeeping,
-    metrics: Metrics,
-) -> Callable[[Sequence[bytes]], Awaitable[list[SubmitResult]]]:
+def _count_submissions(submit: Submit, bookkeeping: Bookkeeping, metrics: Metrics) -> Submit:
     """Return ``submit`` with its results counted and the accepted ones' latency measured."""
 
     async def counted(raws: Sequence[bytes]) -> list[SubmitResult]:

@@ -12,7 +12,9 @@ from cli.bundle import Bundle, read_bundle
 from cli.failure import ExitCode
 from cli.network_spec import ConsensusSpec
 from cli.node_keys import open_identities
+from meter.outcomes import OutcomeUnknown
 from meter.proofs import build_trust_anchor
+from meter.validators import ClientError
 from node.identity import Identity
 from primitives.encoding import Struct, encode
 from primitives.hashing import compute_account_id
@@ -170,12 +172,17 @@ def test_a_fifth_validator_joins_by_the_commands_and_the_oldest_leaves(tmp_path:
             await community.deliver([community.sign_grant() for _ in range(20)], *assembly.members)
             await check(assembly)
             await community.wait_statuses(
-                lambda found: found[0]["phase"] == "observing", "the removed one says so", among=[first]
+                lambda found: (found[0]["phase"], found[0]["role"]) == ("observing", "observer"),
+                "the removed one says so",
+                among=[first],
             )
-            refused = await community.run_cli(
-                "validators", "withdraw", "--home", first.home, code=ExitCode.NOT_ALLOWED
-            )
-            assert refused == ""
+            async with community.open_client(first, alone=True) as client:
+                refused = await client.submit(community.sign_grant())
+                assert isinstance(refused, OutcomeUnknown)
+                with pytest.raises(ClientError, match="node0 is no validator in epoch 2; ask one of node1"):
+                    await client.ask("/readyz", dict[str, bool])
+            withdraw = ("validators", "withdraw", "--home", first.home)
+            assert await community.run_cli(*withdraw, code=ExitCode.NOT_ALLOWED) == ""
 
     asyncio.run(scenario())
 
