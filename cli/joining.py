@@ -22,6 +22,7 @@ from meter.keystore import KeyKind, KeystoreError, create_key
 from node.config import ApiConfig, NodeConfig, P2pConfig, PeerConfig, load_config
 from node.config_text import render_config
 from node.peers import HANDOVERS_NAME
+from p2p.peers import ANY_ADDRESSES
 from primitives.encoding import encode
 from primitives.header import Validator
 from vm.contracts.validators import Endpoint
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 BUNDLE_NAME = "validator.bundle"
 NEXT_BUNDLE_NAME = "validator.next.bundle"
-ANY_ADDRESSES = frozenset({"0.0.0.0", "::"})  # noqa: S104  # nobody reaches anybody there
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from p2p.frames import Channel, FrameError, encode_frame
 from p2p.handshake import LINK_VERSION, NONCE_BYTES, HandshakeError, Hello
 from p2p.listener import Listener, open_port
 from p2p.members import Members
-from p2p.peers import DEFAULT_TIMING, PeerAddress, PeerRecord, PeerStatus, Timing, is_dialer
+from p2p.peers import ANY_ADDRESSES, DEFAULT_TIMING, PeerAddress, PeerRecord, PeerStatus, Timing, is_dialer
 from p2p.tls import Pins, is_certificate_sound
 from p2p.transfer import RequestFailed
 from primitives.signing import SecretKey
@@ -188,8 +188,9 @@ class Network:
             link.end(f"banned for {self._settings.timing.ban_s:g} s: {record.last_error}")
 
     def get_addresses(self) -> dict[bytes, PeerAddress]:
-        """Return the members of now by key."""
-        return dict(self._members.known)
+        """Return the members of now by key, with the own one unless it listens wherever it is reached."""
+        own = self._settings.own
+        return ({} if own.host in ANY_ADDRESSES else {own.key: own}) | self._members.known
 
     def get_peers(self) -> list[PeerStatus]:
         """Return what is known of each member, in the order in which they were given."""

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+ANY_ADDRESSES = frozenset({"0.0.0.0", "::"})  # noqa: S104  # what a node may listen on
+"""Where nobody reaches anybody: the address of whoever listens there is another one."""
+
 BAN_SCORE = 100
 """A handful of forged messages: correct nodes send none, a broken link garbles inside TLS, which breaks it."""
 
