@@ -90,6 +90,9 @@ SCHEDULES ?= 10000
 twins: $(STAMP) ## SCHEDULES runs of validators whose key is on two machines
 	$(call campaign,twins) tests.simulation.twins --schedules $(SCHEDULES) --jobs $(JOBS) $(JSON)
 
+members: $(STAMP) ## SEEDS networks whose validators change while others fail
+	$(call campaign,members) tests.simulation.members --seeds $(FIRST):$$(($(FIRST) + $(SEEDS))) --jobs $(JOBS) $(JSON)
+
 STEP ?= 10
 
 corruption: $(STAMP) ## every STEPth byte of a validator's files cut off, flipped or cleared
@@ -100,7 +103,7 @@ reliability: $(STAMP) ## write docs/reliability.md from the recorded campaigns
 
 # One that fails does not keep the others from being recorded: the page shows what it found.
 reliability-record: $(STAMP) ## run every campaign, record it, and write the page; sizes as for each alone
-	-$(MAKE) --keep-going RECORD=yes sim twins corruption chaos fuzz
+	-$(MAKE) --keep-going RECORD=yes sim twins members corruption chaos fuzz
 	$(MAKE) reliability
 
 # The resolver lives in a throwaway environment: it is a tool of whoever changes a dependency, not of the product.

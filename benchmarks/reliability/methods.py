@@ -121,6 +121,19 @@ METHODS: dict[str, Method] = {
         {"schedules": "schedules", "simulated hours": _simulated_hours},
         _list("violations"),
     ),
+    "members": Method(
+        "Members that change under faults",
+        "Validators are let in, let go and given new keys by ballots, while others crash at the boundaries, links lose"
+        " and delay, and one of them may be Byzantine; in the end every member must agree.",
+        {
+            "seeds": "seeds",
+            "simulated hours": _simulated_hours,
+            "epochs": "epochs",
+            "blocks": "heights",
+        },
+        _list("violations"),
+        _count_hits("faults"),
+    ),
     "mutants": Method(
         "Bugs of our own",
         "Bugs are put into consensus, ledger, journal and recovery on purpose, one at a time; the tests must notice"

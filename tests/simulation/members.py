@@ -77,6 +77,8 @@ class Run:
         """Make every change under faults, and check the end of each."""
         for epoch in range(1, CHANGES + 1):
             plan = self._draw_plan()
+            if plan is None:
+                break
             self._disturb(plan.change)
             self._heal()
             self._reach(epoch, plan)
@@ -86,12 +88,15 @@ class Run:
             self._commit()
         self.world.check()
 
-    def _draw_plan(self) -> Plan:
+    def _draw_plan(self) -> Plan | None:
+        """Return the next change; None when four are left and every candidate's key has served."""
         community, members, random = self.world.community, self.members, self.random
         removable = [index for index in members if index != self.liar]
         kinds = ["add"] if self.fresh or self.gone else []
         kinds += ["replace"] if self.fresh else []
         kinds += ["remove"] * 2 if len(members) > VALIDATORS_MIN else []
+        if not kinds:
+            return None
         kind = random.choice(kinds)
         self.world.hits[f"members_{kind}"] += 1
         if kind == "remove":
