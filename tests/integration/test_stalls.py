@@ -158,6 +158,43 @@ def test_frozen_validators_are_missing_until_they_thaw_and_a_wrong_clock_is_name
 
 
 @pytest.mark.slow
+def test_while_the_primary_and_the_next_one_are_missing_the_attempt_and_the_seconds_to_the_next_one_are_told(
+    tmp_path: Path,
+) -> None:
+    timeout_ms = 6_000
+
+    async def act(community: Community) -> None:
+        first, second, third, *_ = community.validators
+        await community.deliver([community.sign_grant()])
+        first.kill()
+        second.kill()
+        await submit_alone(community, third)
+        statuses = await community.wait_statuses(
+            lambda found: all(
+                (status["stall"] or {}).get("cause") == "view_change"
+                and status["stall"]["next_attempt_ms"] > 1_000
+                for status in found
+            ),
+            "all five who are left wait for the second dead primary",
+        )
+        for stall in (status["stall"] for status in statuses):
+            assert (stall["attempt"], stall["next_primary"]) == (1, "node2")
+            assert stall["next_attempt_ms"] <= timeout_ms
+            assert stall["outlook"].startswith(
+                "view 1, led by node1, attempt 1 of 6.0 s; the next attempt follows in "
+            )
+            assert stall["outlook"].endswith(" and has 12 s (view 2, led by node2)")
+            assert {each["name"] for each in stall["missing"]} == {"node0", "node1"}
+        await community.wait_statuses(
+            lambda found: all(status["view"] == 2 and status["stall"] is None for status in found),
+            "the third primary leads",
+        )
+
+    consensus = ConsensusSpec(heartbeat_ms=2000, drift_ms=3_600_000, view_timeout_ms=timeout_ms)
+    play(found_community(tmp_path / "net", validators=7, consensus=consensus), act)
+
+
+@pytest.mark.slow
 def test_a_validator_that_a_full_disk_ended_stops_nobody_and_its_end_is_explained_in_its_log(
     tmp_path: Path,
 ) -> None:
