@@ -86,6 +86,12 @@ class Rejection(StrEnum):
     VECTOR_ABOVE_LIMIT = "VECTOR_ABOVE_LIMIT"
     CLAIM_EXISTS = "CLAIM_EXISTS"
     CLAIM_TOO_HIGH = "CLAIM_TOO_HIGH"
+    # demand response
+    EVENT_UNKNOWN = "EVENT_UNKNOWN"
+    EVENT_CLOSED = "EVENT_CLOSED"
+    EVENT_OVERLAPS = "EVENT_OVERLAPS"
+    EVENT_LIMIT = "EVENT_LIMIT"
+    EVENT_TOO_FAR = "EVENT_TOO_FAR"
 
 
 class Receipt(Struct, frozen=True):

@@ -45,6 +45,7 @@ from vm.contracts import ledger, permissions, validators
 from vm.contracts.energy import records
 from vm.contracts.energy.coordination import records as coordination
 from vm.contracts.energy.records import Flag
+from vm.contracts.energy.response import records as response
 from vm.genesis import ConsensusParameters
 from vm.receipt import Rejection
 from vm.registry import CONTRACTS
@@ -115,7 +116,7 @@ def test_every_method_is_documented_with_its_arguments(name: str) -> None:
 def test_every_state_prefix_is_documented() -> None:
     existing = [
         value.decode()
-        for module in (permissions, ledger, validators, records, coordination)
+        for module in (permissions, ledger, validators, records, coordination, response)
         for name, value in vars(module).items()
         if name.endswith(("_PREFIX", "_KEY")) and isinstance(value, bytes)
     ]

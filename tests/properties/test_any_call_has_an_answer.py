@@ -2,7 +2,17 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec.inspect import BytesType, IntType, StrType, StructType, TupleType, Type, VarTupleType, type_info
+from msgspec.inspect import (
+    BoolType,
+    BytesType,
+    IntType,
+    StrType,
+    StructType,
+    TupleType,
+    Type,
+    VarTupleType,
+    type_info,
+)
 
 from primitives.encoding import Struct, encode
 from tests.vm.contracts.energy.audit import audit
@@ -34,6 +44,8 @@ def build_strategy(kind: Type) -> st.SearchStrategy[object]:
     match kind:
         case IntType():
             return INTEGERS
+        case BoolType():
+            return st.booleans()
         case StrType():
             return TEXTS
         case BytesType():

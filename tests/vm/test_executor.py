@@ -15,6 +15,7 @@ from tests.vm.contracts.energy.coordination.rounds import make_terms
 from tests.vm.ledger import START_S, Chain, make_genesis, make_validator_wallet
 from vm.contract import CallContext, Contract
 from vm.contracts.energy.coordination.calls import Form, OpenRound
+from vm.contracts.energy.response.calls import AnnounceEvent, OptEvent
 from vm.contracts.ledger import Asset, Grant, Hold, Transfer
 from vm.contracts.permissions import Owner
 from vm.contracts.validators import Add, Endpoint, Remove
@@ -54,6 +55,8 @@ def play() -> Chain:
     community.correct("a", 2, 150, 20)
     members = (community.home["a"].account, community.home["b"].account)
     chain.call(chain.utility, OpenRound(community.start_of(9), 2, Form.BILATERAL, make_terms(), members, ()))
+    chain.call(chain.utility, AnnounceEvent(community.start_of(9), 2, 100_000, 5))
+    chain.call(home, OptEvent(community.start_of(9), is_in=True, reason="why not"))
     return chain
 
 
