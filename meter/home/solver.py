@@ -1,7 +1,7 @@
 """The quadratic programmes of homes, solved by PIQP: an interior point method that is set up once and asked again.
 
 Between two solves only the linear costs change (or the right sides, or the penalty on trades), so the structure is
-analysed once for the day. Why PIQP: docs/adr/0020-piqp-solves-the-homes.md.
+analysed once for the day. Why PIQP: docs/adr/0018-piqp-solves-the-homes.md.
 """
 
 from collections.abc import Sequence
