@@ -81,27 +81,11 @@ def keep_smallest(name: str, reached: list[bytes]) -> None:
         keep(name, data)
 
 
-def record(path: Path, results: dict[str, dict[str, int | float]]) -> None:
-    """Write what the reliability page reads: the commit that was fuzzed, and the sums."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True
-    ).stdout.strip()
-    sums = {
-        key: round(sum(result[key] for result in results.values()), 1)
-        for key in ("executions", "seconds", "crashes")
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(
-        json.dumps({"commit": commit, **sums, "targets": results}, indent=1) + "\n", encoding="utf-8"
-    )
-
-
 def main() -> int:
     """Run the campaign; 1 when a promise was broken."""
     parser = argparse.ArgumentParser(description="fuzz every decoder")
     parser.add_argument("--seconds", type=int, default=300, help="for all targets together")
     parser.add_argument("--targets", default=",".join(TARGETS), help="names, separated by commas")
-    parser.add_argument("--record", type=Path, help="write the result here too, with the commit")
     parser.add_argument("--keep", action="store_true", help="let inputs that reach new code join the corpus")
     options = parser.parse_args()
     names = options.targets.split(",")
@@ -115,8 +99,6 @@ def main() -> int:
     for name in names:
         results[name] = fuzz(name, share_s, is_kept=options.keep)
         sys.stderr.write(f"{name}: {results[name]}\n")
-    if options.record is not None:
-        record(options.record, results)
     sys.stdout.write(json.dumps(results, separators=(",", ":")) + "\n")
     return int(any(result["crashes"] for result in results.values()))
 
