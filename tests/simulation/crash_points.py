@@ -22,6 +22,7 @@ from tests.simulation.disk import JOURNAL, PowerCutError
 from tests.simulation.memory import remember_signatures
 from tests.simulation.timeline import StuckError
 from tests.simulation.world import Machine, World
+from vm.transaction import SealedTransaction
 
 RECOVERED_WITHIN_MS = 20_000
 """Of virtual time: a view change, a re-send period and a capped time-out fit in several times."""
@@ -31,11 +32,13 @@ OPERATIONS_MAX = 200
 
 
 class CrashWorld(World):
-    """Four validators of which one has a CrashDisk."""
+    """Four validators, and perhaps one who is to join them; the victim among them has a CrashDisk."""
 
-    def __init__(self, victim: int, *, rewrite_above: int | None = None) -> None:
-        super().__init__(4, is_started=False)
+    def __init__(self, phase: "Phase") -> None:
+        super().__init__(4, is_started=False, candidates=phase.candidates)
+        victim, rewrite_above = phase.victim, phase.rewrite_above
         self.victim = victim
+        self.ballots: list[SealedTransaction] = []
         self.disk = CrashDisk()
         self.machines[victim].disk = self.disk
         if rewrite_above is not None:
@@ -73,6 +76,7 @@ class Phase:
     prepare: Callable[[CrashWorld], None]
     act: Callable[[CrashWorld], None]
     rewrite_above: int | None = None
+    candidates: int = 0
 
 
 def begin(world: CrashWorld) -> None:
@@ -119,6 +123,12 @@ def fall_behind(world: CrashWorld) -> None:
 
 def catch_up(world: CrashWorld) -> None:
     world.run(1_500)
+
+
+def end_epoch(world: CrashWorld) -> None:
+    """The validators let v4 in: the block that decides it is the last of its epoch."""
+    world.ballots = world.cast(world.community.add(4))
+    world.run(800)
 
 
 def stop_in_the_middle(world: CrashWorld) -> None:
@@ -174,6 +184,8 @@ PHASES: dict[str, Phase] = {
     "start with a torn end": Phase(1, tear_end, start_victim),
     "start with torn sectors": Phase(1, tear_middle, start_victim),
     "start with a damaged copy": Phase(1, spoil_a_copy, start_victim),
+    "end of an epoch, validator": Phase(1, begin, end_epoch, candidates=1),
+    "end of an epoch, newcomer": Phase(4, begin, end_epoch, candidates=1),
     "shutdown": Phase(1, begin, stop_in_the_middle),
 }
 
@@ -186,7 +198,7 @@ def play(phase: Phase, point: Point | None) -> CrashWorld:
         StuckError: something accepted was not committed in time.
 
     """
-    world = CrashWorld(phase.victim, rewrite_above=phase.rewrite_above)
+    world = CrashWorld(phase)
     phase.prepare(world)
     world.disk.arm(point)
     phase.act(world)
@@ -207,12 +219,18 @@ def recover(world: CrashWorld, point: Point | None) -> None:
             raise ViolationError("start", machine.index, world.now_ms, machine.refused_start or "power cut")
     world.network.heal()
     sealed = world.community.grant(0)
-    world.submit(sealed)
-    world.run_until(
-        lambda: world.is_committed(sealed) and len(set(world.get_heights())) == 1, RECOVERED_WITHIN_MS
-    )
+    for each in (*world.ballots, sealed):  # whoever voted asks again, as an operator would
+        world.submit(each)
+    world.run_until(lambda: is_recovered(world, sealed), RECOVERED_WITHIN_MS)
     world.check()
     check_everything(victim.get_chain())
+
+
+def is_recovered(world: CrashWorld, sealed: SealedTransaction) -> bool:
+    """Tell whether everybody has the same chain with everything in it, and is in the epoch that was voted for."""
+    epoch = 1 if world.ballots else 0
+    is_together = len(set(world.get_heights())) == 1
+    return is_together and world.is_committed(sealed) and all(m.state.epoch == epoch for m in world.machines)
 
 
 def expect_named_stop(world: CrashWorld, victim: Machine) -> None:
@@ -249,7 +267,7 @@ class Tally:
 
 def count_operations(phase: Phase) -> list[str]:
     """Return the victim's operations in an undisturbed phase."""
-    world = CrashWorld(phase.victim, rewrite_above=phase.rewrite_above)
+    world = CrashWorld(phase)
     phase.prepare(world)
     world.disk.arm(None)
     phase.act(world)
