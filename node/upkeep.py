@@ -23,6 +23,15 @@ def find_handover(chain: ChainStore, genesis: Genesis, certificate: Certificate)
     return Handover(certificate, following.validators)
 
 
+def restore_handover(chain: ChainStore, genesis: Genesis, stable: Certificate | None) -> None:
+    """Keep the handover that ``stable`` completes, if a crash came before it was kept."""
+    if stable is None or chain.get_handover(Epoch(stable.header.epoch)) is not None:
+        return
+    handover = find_handover(chain, genesis, stable)
+    if handover is not None:
+        chain.put_handover(handover)
+
+
 class Upkeep:
     """Runs beside agreement: blocks are let go in the thread that executes blocks, space is given back in another."""
 
@@ -46,11 +55,7 @@ class Upkeep:
 
     def begin(self, stable: Certificate | None) -> None:
         """Keep the handover that a crash came before: ``stable`` is the certificate from which the replica resumes."""
-        if stable is None or self._chain.get_handover(Epoch(stable.header.epoch)) is not None:
-            return
-        handover = find_handover(self._chain, self._genesis, stable)
-        if handover is not None:
-            self._chain.put_handover(handover)
+        restore_handover(self._chain, self._genesis, stable)
 
     def keep_handover(self, handover: Handover) -> None:
         """Keep how an epoch ended."""

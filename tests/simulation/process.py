@@ -15,6 +15,7 @@ from consensus.effects import (
     Certified,
     Deliver,
     Effect,
+    EpochStarted,
     Equivocation,
     Fetch,
     FetchSnapshot,
@@ -41,6 +42,7 @@ from node.pinned_state import PinnedStates
 from node.snapshots.server import SnapshotServer
 from node.storage.journal import JournalError, open_journal
 from node.storage.store import StoreError
+from node.upkeep import restore_handover
 from node.verifier import Verifier
 from node.watch import Watch
 from p2p.frames import Channel
@@ -198,6 +200,7 @@ class Process:
         ledger = LedgerContext(constitution.genesis, constitution.genesis_hash)
         parameters = constitution.genesis.consensus
         replica = build_replica(constitution, self.storage, machine.key, self._draw_nonce())
+        restore_handover(chain, constitution.genesis, replica.view.stable)
         batcher = Batcher(ReplicaId(machine.key.public), self.mempool, parameters.heartbeat_ms)
         batcher.next_due_ms = compute_next_due_ms(ledger, Overlay(chain))
         applier = Applier(ledger, chain, chain.get_latest_header(), self.storage.tree, IDLE)
@@ -374,6 +377,8 @@ class Process:
     def on_notice(self, notice: Notice) -> None:
         if isinstance(notice, Certified):
             self.storage.chain.put_certificate(notice.certificate)
+        elif isinstance(notice, EpochStarted):
+            self.storage.chain.put_handover(notice.handover)
         elif isinstance(notice, ViewStarted):
             self._watch.restart_deadlines()
         elif isinstance(notice, Equivocation):
