@@ -21,6 +21,8 @@ UNTIL_MS = 10_000
 VALIDATORS_MAX = 10
 """A story with more is not read by anybody."""
 
+CANDIDATES_MAX = 3
+
 MEMBER_NAMES = tuple(f"member{number}" for number in range(MEMBERS))
 
 _TIME = re.compile(r"(\d+)(ms|s)")
@@ -49,12 +51,16 @@ def open_stage(words: Sequence[str]) -> Stage:
     if not words or not words[0].isdecimal() or not 4 <= int(words[0]) <= VALIDATORS_MAX:
         raise CommandError(f"cluster: name 4 to {VALIDATORS_MAX} validators")
     values = dict(map(_split_value, words[1:]))
-    seed = values.pop("seed", 0)
+    seed, candidates = values.pop("seed", 0), values.pop("candidates", 0)
+    if candidates > CANDIDATES_MAX:
+        raise CommandError(f"cluster: at most {CANDIDATES_MAX} candidates")
     known = {field.name for field in fields(PARAMETERS)}
     unknown = sorted(values.keys() - known)
     if unknown:
-        raise CommandError(f"cluster: no parameter {unknown[0]}; there are seed, {', '.join(sorted(known))}")
-    return Stage(int(words[0]), seed, replace(PARAMETERS, **values))
+        raise CommandError(
+            f"cluster: no parameter {unknown[0]}; there are seed, candidates, {', '.join(sorted(known))}"
+        )
+    return Stage(int(words[0]), seed, candidates, replace(PARAMETERS, **values))
 
 
 def submit(stage: Stage, words: list[str]) -> None:
@@ -80,6 +86,14 @@ def until(stage: Stage, words: list[str]) -> None:
 def expect(stage: Stage, words: list[str]) -> None:
     if not _parse_condition(stage, words)():
         raise CommandError(f"it is not so: {stage.describe()}")
+
+
+def ballot(stage: Stage, words: list[str]) -> None:
+    what, who = _take(words, 2)
+    if what not in {"add", "remove"}:
+        raise CommandError(f"no ballot {what!r}; there are add, remove")
+    (index,) = _parse_replicas(stage, [who])
+    stage.vote(what, index)
 
 
 def cut(stage: Stage, words: list[str]) -> None:
@@ -193,6 +207,7 @@ COMMANDS: dict[str, Command] = {
     "run": Command("run 200ms", run),
     "until": Command("until height 1 [on v0…] [within 5s]", until),
     "expect": Command("expect view 0 [on v0…]", expect),
+    "ballot": Command("ballot add v4", ballot),
     "cut": Command("cut v0 -> v1", cut),
     "isolate": Command("isolate v0…", isolate),
     "lose": Command("lose commit sequence=1 all -> v1", lose),
@@ -224,6 +239,8 @@ def _parse_condition(stage: Stage, words: list[str]) -> Callable[[], bool]:
             return lambda: all(machine.get_chain().get_height() == int(value) for machine in machines)
         case "view" if value.isdecimal():
             return lambda: all(m.is_alive and m.state.view == int(value) and m.state.active for m in machines)
+        case "epoch" if value.isdecimal():
+            return lambda: all(m.is_alive and m.state.epoch == int(value) for m in machines)
         case "committed" if value in stage.transactions:
             sealed = stage.transactions[value]
             return lambda: all(stage.is_committed(sealed, [machine.index]) for machine in machines)
@@ -267,12 +284,12 @@ def _parse_running(stage: Stage, words: list[str]) -> list[int]:
 
 def _parse_replicas(stage: Stage, words: list[str]) -> list[int]:
     if words == ["all"]:
-        return list(range(stage.size))
+        return list(range(len(stage.machines)))
     if not words:
         raise CommandError("name replicas: v0 v1, or all")
     for word in words:
-        if not _is_replica(word) or word == "all" or int(word[1:]) >= stage.size:
-            raise CommandError(f"no replica {word!r} in a cluster of {stage.size}")
+        if not _is_replica(word) or word == "all" or int(word[1:]) >= len(stage.machines):
+            raise CommandError(f"no replica {word!r} in a cluster of {len(stage.machines)}")
     return [int(word[1:]) for word in words]
 
 

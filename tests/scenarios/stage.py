@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from consensus.effects import Effect
+from consensus.events import Event
 from consensus.messages import Envelope
 from consensus.transcript import describe_message
 from primitives.ids import ReplicaId
@@ -36,16 +38,20 @@ class LossRule:
 class Stage(World):
     """A World whose links may lose chosen messages, whose disks may be copied, and which tells its story."""
 
-    def __init__(self, validators: int, seed: int, parameters: ConsensusParameters) -> None:
-        super().__init__(validators, seed, parameters=parameters, is_started=False)
+    def __init__(self, validators: int, seed: int, candidates: int, parameters: ConsensusParameters) -> None:
+        super().__init__(validators, seed, candidates=candidates, parameters=parameters, is_started=False)
         self.network.weather = CALM
-        self.story = Story(self.constitution.membership, validators)
-        self.told = self.story.tell
+        self.story = Story(len(self.machines))
+        self.told = self._tell
         self.rules: list[LossRule] = []
         self.transactions: dict[str, SealedTransaction] = {}
         self.copies: dict[int, Disk] = {}
         for machine in self.machines:
             self.restart(machine.index)
+
+    def vote(self, word: str, index: int) -> None:
+        """Let every validator vote for a machine to join or to leave."""
+        self.cast(self.community.add(index) if word == "add" else self.community.remove(index))
 
     def submit_named(self, name: str, to: list[int], member: str | None) -> None:
         """Let a client send a transaction, unless it was sent before a new one: the utility's gift, or a payment."""
@@ -95,6 +101,9 @@ class Stage(World):
         name = self.constitution.membership.get_name(peer)
         self.story.add(self.now_ms, machine.index, f"penalised {name} reason={reason}")
         super().note_penalty(machine, peer, reason)
+
+    def _tell(self, now_ms: int, index: int, event: Event, effects: list[Effect]) -> None:
+        self.story.tell(self.machines[index].state.membership, now_ms, index, event, effects)
 
     def _carry(self, machine: Machine, target: int, frame: Frame) -> None:
         if self.rules and frame.kind is Kind.MESSAGE:

@@ -15,26 +15,31 @@ _DIGEST = re.compile(r"\b(digest|root|first|second|own|certified)=([0-9a-f]{8})\
 
 _NULL = "0" * 8
 
+TOGETHER_MS = 20
+"""Who says the same so soon after the first stands in the first one's line."""
+
 
 class Story:
     """Collects lines; ``take`` gives those of one command."""
 
-    def __init__(self, membership: Membership, size: int) -> None:
-        self._membership = membership
+    def __init__(self, size: int) -> None:
         self._size = size
         self._said: set[tuple[int, str]] = set()
-        self._lines: dict[str, tuple[int, list[int]]] = {}
+        self._lines: list[tuple[int, list[int], str]] = []
+        self._newest: dict[str, tuple[int, list[int]]] = {}
         self._names: dict[str, str] = {_NULL: "null"}
         self.wanted: frozenset[str] = frozenset()
         """Only lines with one of these words are told; none of them tells all."""
 
-    def tell(self, now_ms: int, index: int, event: Event, effects: list[Effect]) -> None:
-        """Tell what a replica was told and what it asked for."""
+    def tell(
+        self, membership: Membership, now_ms: int, index: int, event: Event, effects: list[Effect]
+    ) -> None:
+        """Tell what a replica was told and what it asked for, with the names of its membership."""
         if isinstance(event, Proposed | Executed | Overdue | BlocksFetched):
-            self.add(now_ms, index, describe_event(self._membership, event))
+            self.add(now_ms, index, describe_event(membership, event))
         for effect in effects:
             if is_told(effect):
-                self.add(now_ms, index, describe_effect(self._membership, effect))
+                self.add(now_ms, index, describe_effect(membership, effect))
 
     def add(self, now_ms: int, index: int, text: str) -> None:
         """Tell a line of one machine, unless it told the same before."""
@@ -42,7 +47,11 @@ class Story:
         if (index, text) in self._said or (self.wanted and not self.wanted & set(text.split())):
             return
         self._said.add((index, text))
-        self._lines.setdefault(text, (now_ms, []))[1].append(index)
+        began_ms, who = self._newest.get(text, (now_ms, []))
+        if not who or now_ms - began_ms > TOGETHER_MS:
+            began_ms, who = self._newest[text] = (now_ms, [])
+            self._lines.append((now_ms, who, text))
+        who.append(index)
 
     def forget(self, index: int) -> None:
         """Let a machine tell again what it told: it started anew."""
@@ -50,8 +59,9 @@ class Story:
 
     def take(self) -> list[str]:
         """Return the lines since the last time, in the order in which they were said first."""
-        lines = [f"{now_ms:>6}  {self._name(who):<9} {text}" for text, (now_ms, who) in self._lines.items()]
+        lines = [f"{now_ms:>6}  {self._name(who):<9} {text}" for now_ms, who, text in self._lines]
         self._lines.clear()
+        self._newest.clear()
         return lines
 
     def _name_digest(self, match: re.Match[str]) -> str:

@@ -52,7 +52,9 @@ def test_another_protocol_would_tell_another_story() -> None:
     [
         ("run 5ms\n", r"x:1: a scenario begins with `cluster N`"),
         ("cluster 3\n", r"x:1: cluster: name 4 to 10 validators"),
-        ("cluster 4 speed=2\n", r"x:1: cluster: no parameter speed; there are seed, "),
+        ("cluster 4 speed=2\n", r"x:1: cluster: no parameter speed; there are seed, candidates, "),
+        ("cluster 4 candidates=4\n", r"x:1: cluster: at most 3 candidates"),
+        ("cluster 4\nballot praise v1\n", r"x:2: no ballot 'praise'; there are add, remove"),
         ("cluster 4 depth=two\n", r"x:1: depth=two: not a whole number"),
         ("# what\n\ncluster 4\ndance\n", r"x:4: no command 'dance'; there are cluster, submit, "),
         ("cluster 4\nrun\n", r"x:2: 1 words follow, not 0; write `run 200ms`"),
