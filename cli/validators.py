@@ -11,6 +11,7 @@ from cli.failure import CliError, ExitCode, build_usage_error
 from cli.options import HomeOption, JsonOption, NodeOption, PassphraseFileOption, find_home
 
 if TYPE_CHECKING:
+    from cli.bundle import Bundle
     from cli.client_settings import ClientHome
     from cli.voting import Cast
     from meter.answers import MotionAnswer, ValidatorAnswer, ValidatorsAnswer
@@ -65,6 +66,7 @@ def add(
 
     def make(_: "ValidatorsAnswer", genesis: "Genesis") -> "Struct":
         found = read_bundle(bundle, genesis)
+        _say(found)
         return Add(found.validator, found.endpoint)
 
     _vote(home, node, passphrase_file, "add", make, f"gridbft validators add {bundle}", as_json=as_json)
@@ -104,6 +106,7 @@ def replace(
         found = read_bundle(bundle, genesis)
         if found.validator.name != name:
             raise build_usage_error(f"{bundle}: the bundle of {found.validator.name}, not of {name}")
+        _say(found)
         return Replace(bytes.fromhex(_find(current, name).public_key), found.validator, found.endpoint)
 
     command = f"gridbft validators replace {name} {bundle}"
@@ -170,6 +173,13 @@ def _tell(home: "ClientHome", cast: "Cast", command: str) -> None:
         talk(f"  {command} --home ITS_HOME")
     else:
         talk(f"the ballot was cast (block {cast.height}, verified); see `gridbft validators list`")
+
+
+def _say(bundle: "Bundle") -> None:
+    """Say whom a ballot is for, to be compared with what its operator tells."""
+    endpoint = bundle.endpoint
+    key = bundle.validator.public_key.hex()
+    talk(f"{bundle.validator.name} at {endpoint.host}:{endpoint.port}, key {key}")
 
 
 def _find(current: "ValidatorsAnswer", name: str) -> "ValidatorAnswer":

@@ -51,12 +51,18 @@ def open_voter_identities(home: ClientHome, passphrase_file: Path | None) -> tup
     from cli.keys import build_key_error
     from cli.node_keys import NODE_KEY_PATH, open_identities
     from cli.passphrase import read_passphrase
-    from meter.keystore import KeystoreError, read_key_label
+    from meter.keystore import KeyNotFoundError, KeystoreError, read_key_label
 
     try:
         label = read_key_label(home.directory / NODE_KEY_PATH)
         passphrase = read_passphrase(passphrase_file, of_what=f"the keys of {label.name}")
         return open_identities(home.directory, passphrase)
+    except KeyNotFoundError:
+        raise CliError(
+            f"{home.directory} is no validator's home: it has no {NODE_KEY_PATH}; only validators vote, so pass the"
+            " home of one with --home",
+            ExitCode.NOT_FOUND,
+        ) from None
     except KeystoreError as error:
         raise build_key_error(error) from None
 

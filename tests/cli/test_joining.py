@@ -198,7 +198,7 @@ def test_a_key_file_whose_certificate_is_none_is_refused(network: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "answer"),
     [
-        (["validators", "add", "nonsuch.bundle"], ExitCode.NOT_FOUND, "no such key file"),
+        (["validators", "add", "nonsuch.bundle"], ExitCode.NOT_FOUND, "is no validator's home"),
         (["validators", "remove"], ExitCode.USAGE, "Missing argument"),
         (["validators", "list", "--epoch", "-1"], ExitCode.USAGE, "--epoch"),
         (["network", "rotate"], ExitCode.USAGE, "config.toml: no such file"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -74,10 +75,15 @@ class Assembly:
         await self.await_epoch(members)
 
     async def await_epoch(self, members: Sequence[Validator]) -> None:
-        """Wait until all members are in the next epoch, linked to each other, and vote."""
+        """Wait until all members that run are in the next epoch, linked to each other, and vote."""
         self.epoch += 1
         self.members = list(members)
-        names = {each.name for each in members}
+        await self.await_links()
+
+    async def await_links(self) -> None:
+        """Wait until all members that run are in this epoch, linked to each other, and vote."""
+        awake = [each for each in self.members if each.is_running]
+        names = {each.name for each in awake}
 
         def has_begun(status: dict[str, object]) -> bool:
             peers = {peer["name"]: peer["connected"] for peer in status["peers"]}  # type: ignore[attr-defined]
@@ -91,7 +97,7 @@ class Assembly:
         await self.community.wait_statuses(
             lambda found: all(has_begun(dict(status)) for status in found),
             f"epoch {self.epoch} with {sorted(names)}",
-            among=members,
+            among=awake,
         )
 
     def _sign(self, name: str, method: str, change: Struct) -> SealedTransaction:
@@ -193,7 +199,7 @@ async def rotate(assembly: Assembly, validator: Validator) -> None:
     await community.run_cli("network", "rotate", "--home", validator.home)
     await validator.stop()
     validator.start()  # with both keys now
-    await community.wait_linked()
+    await assembly.await_links()
     bundle = read_bundle(validator.home / "validator.next.bundle", assembly.genesis)
     old = assembly.identities[name].key.public
     change = Replace(old, bundle.validator, bundle.endpoint)
@@ -246,5 +252,50 @@ def test_four_become_seven_and_four_others_again_under_load_with_a_crash_and_a_n
             async with under_load(assembly.community):
                 await play_seven(assembly)
             await check(assembly)
+
+    asyncio.run(scenario())
+
+
+async def check_offline(assembly: Assembly, directory: Path) -> None:
+    """The first and the last receipt are kept as files, and proven where nothing is but the genesis."""
+    community = assembly.community
+    shutil.copytree(
+        community.network.directory, directory, ignore=shutil.ignore_patterns("node*", "client.toml")
+    )
+    acknowledged = sorted(community.acknowledged.values(), key=lambda outcome: outcome.height)
+    for outcome in (acknowledged[0], acknowledged[-1]):
+        name = outcome.transaction_id.hex()
+        file = directory / f"{name}.proof"
+        await community.run_cli("tx", "proof", name, "-o", file)
+        told = json.loads(
+            await community.run_cli("tx", "proof", name, "--from", file, "--home", directory, "--json")
+        )
+        assert (told["verified"], told["height"]) == (True, outcome.height)
+
+
+def test_who_slept_through_a_change_and_who_joins_after_it_find_their_way(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with open_assembly(tmp_path / "net") as assembly:
+            community = assembly.community
+            await community.deliver([community.sign_grant()])
+            fifth, bundle = await assembly.make_newcomer("node4")
+            await assembly.decide("add", Add(bundle.validator, bundle.endpoint), [*assembly.members, fifth])
+            first, sleeper = assembly.members[:2]
+            sleeper.kill()
+            key = assembly.identities[first.name].key.public
+            await assembly.decide("remove", Remove(key), assembly.members[1:])
+            await first.stop()
+            await community.deliver([community.sign_grant() for _ in range(20)], *assembly.members[1:])
+            sleeper.start()
+            await assembly.await_links()
+            sixth, bundle = await assembly.make_newcomer("node5")  # the genesis names one who is gone
+            await assembly.decide("add", Add(bundle.validator, bundle.endpoint), [*assembly.members, sixth])
+            await rotate(assembly, sixth)
+            await sixth.stop()
+            sixth.start()
+            await assembly.await_links()
+            await community.deliver([community.sign_grant() for _ in range(20)], sixth)
+            await check(assembly)
+            await check_offline(assembly, tmp_path / "auditor")
 
     asyncio.run(scenario())
