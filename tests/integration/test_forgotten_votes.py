@@ -1,6 +1,7 @@
 """A key whose journal was copied, restored or lost: it says nothing before what it may have signed is passed."""
 
 import shutil
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -74,26 +75,45 @@ def test_a_copy_of_a_home_says_nothing_while_the_first_goes_on_and_ends_when_it_
     play(found_community(tmp_path / "net"), act)
 
 
+Lose = Callable[[Community, Validator, Path], Awaitable[None]]
+
+
+async def restore_backup(community: Community, validator: Validator, backup: Path) -> None:
+    """The whole home becomes again what it was."""
+    shutil.rmtree(validator.home)
+    shutil.copytree(backup, validator.home)
+
+
+async def replace_disk(community: Community, validator: Validator, backup: Path) -> None:
+    """Nothing but key and settings is left; the validator refuses to run until its operator has said so."""
+    shutil.rmtree(validator.home / "data")
+    await community.run_cli("recover", "--home", validator.home)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_a_restored_backup_is_silent_until_what_it_signed_is_passed_and_then_votes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lose", [restore_backup, replace_disk])
+def test_who_has_forgotten_is_silent_until_what_it_signed_is_passed_and_then_votes(
+    tmp_path: Path, lose: Lose
+) -> None:
     async def act(community: Community) -> None:
-        restored = community.validators[2]
+        forgetful = community.validators[2]
         await community.deliver([community.sign_grant()])
-        await restored.stop()
-        backup = shutil.copytree(restored.home, tmp_path / "backup")
-        restored.start()
+        await forgetful.stop()
+        backup = Path(shutil.copytree(forgetful.home, tmp_path / "backup"))
+        forgetful.start()
         await community.wait_linked()
         async with under_load(community):
             await wait_acknowledged(community, FORGOTTEN)
-            restored.kill()
-            shutil.rmtree(restored.home)
-            shutil.copytree(backup, restored.home)
-            restored.start()
-            await until(lambda: restored.count_events("voice_lost") == 1, "it learns that it has forgotten")
-            await until(lambda: restored.count_events("voice_found") == 2, "it may vote again", SILENCE_S)
-        assert restored.name not in await read_silent_blocks(community, restored)
-        await check_votes_count(community, restored)
+            forgetful.kill()
+            await lose(community, forgetful, backup)
+            forgetful.log_path.unlink(missing_ok=True)
+            forgetful.start()
+            await until(lambda: forgetful.count_events("voice_lost") == 1, "it learns that it has forgotten")
+            assert forgetful.count_events("voice_found") == 0
+            await until(lambda: forgetful.count_events("voice_found") == 1, "it may vote again", SILENCE_S)
+        assert forgetful.name not in await read_silent_blocks(community, forgetful)
+        await check_votes_count(community, forgetful)
         await check_nothing_lost_or_doubled(community, CALM | {"voice_lost"})
 
     play(found_community(tmp_path / "net"), act)
