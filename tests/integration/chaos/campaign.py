@@ -101,9 +101,9 @@ async def play_campaign(settings: Settings, directory: Path) -> Findings:
             async with open_load(
                 community, directory / "spool.db", settings.homes, load_chance, settings.seconds
             ) as load:
-                actors = Stage(community, load.clocks, disks, chance, findings.hits)
-                await _play_rounds(settings, actors, links, load, findings)
-            found, blocks = await find_violations(community, load)
+                stage = Stage(community, load.clocks, disks, chance, findings.hits)
+                await _play_rounds(settings, stage, links, load, findings)
+            found, blocks = await find_violations(community, load, stage.forgetful)
             findings.violations += found
             findings.blocks = len(blocks)
             findings.proxy = await links.read_hits()
@@ -182,7 +182,8 @@ async def _measure(stage: Stage, load: Load, findings: Findings) -> None:
 
 
 def _is_settled(found: list[Mapping[str, Any]]) -> bool:
-    return all(s["phase"] == "normal" for s in found) and len({s["view"] for s in found}) == 1
+    """Tell whether all follow in one view; who has forgotten votes does so in silence."""
+    return all(s["phase"] in {"normal", "silent"} for s in found) and len({s["view"] for s in found}) == 1
 
 
 def _count(findings: Findings, community: Community, load: Load) -> None:

@@ -2,10 +2,13 @@
 
 import asyncio
 import random
+import shutil
 import signal
+import tempfile
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from cli.failure import ExitCode
 from tests.integration.chaos.disks import Disks, wait_refusal
@@ -22,13 +25,14 @@ CLOCK_STEP_S = 3 * 3600
 
 @dataclass
 class Stage:
-    """What faults act upon, and how often each of them did."""
+    """What faults act upon, and how often each of them did; ``forgetful`` are those that have lost votes."""
 
     community: Community
     clocks: Clocks
     disks: Disks
     chance: random.Random
     hits: Counter[str]
+    forgetful: set[str] = field(default_factory=set)
 
     @property
     def validators(self) -> list[Validator]:
@@ -211,6 +215,58 @@ async def lose_clock(stage: Stage) -> None:
     await stage.clocks.tell(validator, stage.clocks.time_s)
 
 
+async def lose_disk(stage: Stage) -> None:
+    """A disk is replaced: nothing but key and settings is left, and the operator recovers the home."""
+    validator = await _find_loser(stage)
+    if validator is None:
+        return
+    stage.hits["lost_disks"] += 1
+    stage.kill(validator)
+    _empty(validator.home / "data")
+    await stage.community.run_cli("recover", "--home", validator.home)
+    stage.start(validator)
+
+
+async def restore_backup(stage: Stage) -> None:
+    """A backup of a stopped validator is restored, after it has gone on."""
+    validator = await _find_loser(stage)
+    if validator is None:
+        return
+    stage.hits["restored_backups"] += 1
+    data = validator.home / "data"
+    stage.kill(validator)
+    with tempfile.TemporaryDirectory() as backup:
+        shutil.copytree(data, backup, dirs_exist_ok=True)
+        stage.start(validator)
+        await until(lambda: validator.read_status() is not None, f"{validator.name} answers")
+        await stage.hold()
+        stage.kill(validator)
+        _empty(data)
+        shutil.copytree(backup, data, dirs_exist_ok=True)
+    stage.start(validator)
+
+
+async def _find_loser(stage: Stage) -> Validator | None:
+    """Return who may forget its votes now: anybody, unless another is silent already, which is all that f allows."""
+    statuses = [await asyncio.to_thread(validator.read_status) for validator in stage.validators]
+    if len(statuses) < len(stage.community.validators):
+        return None
+    if any(status is None or status["phase"] == "silent" for status in statuses):
+        return None
+    validator = stage.chance.choice(stage.validators)
+    stage.forgetful.add(validator.name)
+    return validator
+
+
+def _empty(directory: Path) -> None:
+    """Remove what is in a directory, which may be a file system of its own."""
+    for path in directory.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
 PROCESS_FAULTS: tuple[Fault, ...] = (
     kill_one,
     kill_primaries,
@@ -223,5 +279,6 @@ PROCESS_FAULTS: tuple[Fault, ...] = (
 )
 DISK_FAULTS: tuple[Fault, ...] = (fill_disk, fail_disk, protect_disk)
 CLOCK_FAULTS: tuple[Fault, ...] = (step_clock, lose_clock)
-ALL_FAULTS = 2 * PROCESS_FAULTS + DISK_FAULTS + CLOCK_FAULTS
+LOSSES: tuple[Fault, ...] = (lose_disk, restore_backup)
+ALL_FAULTS = 2 * PROCESS_FAULTS + DISK_FAULTS + CLOCK_FAULTS + LOSSES
 """What a round draws from: those of processes come more often than the others together."""

@@ -1,7 +1,7 @@
 """The reckoning: what was acknowledged stands on every validator, once, in one order; energy and money sum to zero."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from cli.bill_check import verify_bill
@@ -13,14 +13,19 @@ from tests.integration.validator import Validator
 Blocks = Sequence[Mapping[str, Any]]
 
 LOUD = (
-    *("equivocation", "diverged", "key_in_use", "voice_lost"),
+    *("equivocation", "diverged", "key_in_use"),
     *("message_refused", "request_failed", "peer_banned"),
 )
 """Events that no fault of processes, links, disks or clocks excuses."""
 
 
-async def find_violations(community: Community, load: Load) -> tuple[list[str], Blocks]:
-    """Return what must never have happened and did, and the chain; the validators run and their links are whole."""
+async def find_violations(
+    community: Community, load: Load, forgetful: Collection[str] = ()
+) -> tuple[list[str], Blocks]:
+    """Return what must never have happened and did, and the chain; the validators run and their links are whole.
+
+    ``forgetful`` are those whose disk was replaced or set back: nobody else may have lost a vote.
+    """
     await community.wait_agreed()
     chains = {each.name: await community.read_blocks(each) for each in community.validators}
     longest = max(chains.values(), key=len)
@@ -30,6 +35,8 @@ async def find_violations(community: Community, load: Load) -> tuple[list[str], 
         if coins != len(load.granted):
             found.append(f"{validator.name} holds {coins} coins of {len(load.granted)} acknowledged")
         found += [f"{validator.name} logged {name}" for name in LOUD if validator.count_events(name)]
+        if validator.count_events("voice_lost") and validator.name not in forgetful:
+            found.append(f"{validator.name} has lost votes that were durable")
         if "Traceback" in validator.log:
             found.append(
                 f"{validator.name} left a traceback: {validator.log.partition('Traceback')[2][:2000]}"
