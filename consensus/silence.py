@@ -3,7 +3,8 @@
 A journal may be an older copy, or gone; the same key may run twice. Every start asks (``Inquiry``), and the others
 answer with the newest messages they hold of the asker (``Testimony``). With nothing that its journal does not explain,
 it votes. Otherwise it is silent: it follows and executes, and votes for nothing until a certificate has passed all that
-its key can have signed. Then it asks once more; a message that is newer still was signed by somebody else.
+its key can have signed. Then it asks once more; a message that lies beyond what it can have signed before is of
+somebody else.
 
 How far that is: a quorum of others testifies. The asker's latest certificate covered what a quorum had executed, so a
 correct witness is among both, and its own latest certificate is at most a window behind. With W the window and C the
@@ -43,6 +44,9 @@ from primitives.ids import Height, ReplicaId, Sequence
 
 SILENT_WINDOWS = 4
 """Windows above the highest certificate testified; the module's docstring says why."""
+
+FORGOTTEN_WINDOWS = 2
+"""Windows above the highest certificate testified in which a forgotten vote may stand; above them none does."""
 
 TESTIMONY_PERIOD_MS = 200
 """Shorter than a re-send: a validator that starts twice in a row waits for its voice, and so may all others."""
@@ -111,7 +115,8 @@ def conclude(state: ReplicaState, silence: Silence) -> list[Effect]:
     quorum - 1 others do when nothing is missing in the journal, quorum others when something is.
     """
     said = [decode_envelope(data) for _, each in sorted(silence.testimonies.items()) for data in each.newest]
-    unknown = next((envelope for envelope in said if is_beyond(state, silence, envelope)), None)
+    is_new = is_of_another if silence.is_last else is_beyond
+    unknown = next((envelope for envelope in said if is_new(state, silence, envelope)), None)
     effects: list[Effect] = []
     if unknown is not None and silence.is_last:
         state.halted = True
@@ -137,24 +142,20 @@ def ask_again(state: ReplicaState) -> list[Effect]:
     if silence is None or silence.until is None or state.stable_sequence < silence.until:
         return []
     nonce = compute_hash(HashDomain.STATE_NODE, b"ask again" + silence.nonce)[:NONCE_BYTES]
-    state.silence = Silence(nonce, is_past_unknown=True, is_last=True)
+    signed_below = Sequence(silence.until - (SILENT_WINDOWS - FORGOTTEN_WINDOWS) * WINDOW)
+    state.silence = Silence(nonce, is_past_unknown=True, is_last=True, signed_below=signed_below)
     note_start(state, state.silence)
     return ask(state)
 
 
 def is_beyond(state: ReplicaState, silence: Silence, envelope: Envelope) -> bool:
-    """Tell whether an own message was signed after everything that this replica knew of itself when it asked.
-
-    At the last asking, a view change of before is no news: it quotes a certificate far below.
-    """
+    """Tell whether an own message was signed after everything that this replica knew of itself when it asked."""
     message = envelope.message
     match message:
         case Checkpoint(header=header):
             is_known = ("Checkpoint", header.height, header.compute_digest()) in silence.votes
             return header.height > silence.height and not is_known
-        case ViewChange(view=view, stable=stable):
-            if silence.is_last:
-                return stable is not None and stable.header.sequence > state.low_watermark - WINDOW
+        case ViewChange(view=view):
             return message.epoch == state.epoch and view > silence.view
         case PrePrepare(proposal=position) | ((Prepare() | Commit()) as position):
             if position.epoch != state.epoch or position.view < silence.view:
@@ -163,6 +164,23 @@ def is_beyond(state: ReplicaState, silence: Silence, envelope: Envelope) -> bool
                 return False
             vote = (type(message).__name__, position.sequence, position.digest)
             return position.view > silence.view or vote not in silence.votes
+        case _:
+            return False
+
+
+def is_of_another(state: ReplicaState, silence: Silence, envelope: Envelope) -> bool:
+    """Tell whether an own message lies where this replica cannot have signed any: above what it forgot, while silent.
+
+    Where it stands now does not matter: it has followed meanwhile, and a twin whose links it takes over lags behind.
+    """
+    message = envelope.message
+    match message:
+        case Checkpoint(header=header):
+            return header.sequence > silence.signed_below
+        case ViewChange(stable=stable):
+            return stable is not None and stable.header.sequence > silence.signed_below - WINDOW
+        case PrePrepare(proposal=position) | ((Prepare() | Commit()) as position):
+            return position.epoch == state.epoch and position.sequence > silence.signed_below
         case _:
             return False
 

@@ -73,7 +73,7 @@ class Silence:
     signed, so more replicas must testify. ``until`` is the sequence that a certificate must pass before it asks a last
     time; None while it asks. ``view``, ``height``, ``sequence`` and ``votes`` (kind, place, digest; those of that view,
     and of checkpoints all) are what it knew of itself when it began to ask: later it may have learnt from others what
-    it once signed.
+    it once signed. Above ``signed_below`` it has signed nothing: known when it asks a last time.
     """
 
     nonce: bytes
@@ -84,6 +84,7 @@ class Silence:
     votes: frozenset[tuple[str, int, bytes]] = frozenset()
     until: Sequence | None = None
     is_last: bool = False
+    signed_below: Sequence = Sequence(0)
     testimonies: dict[ReplicaId, Testimony] = field(default_factory=dict)
 
 
