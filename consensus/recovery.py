@@ -84,11 +84,7 @@ def collect_records(state: ReplicaState) -> list[JournalRecord]:
 
 
 def _collect_instance(state: ReplicaState, instance: Instance) -> list[JournalRecord]:
-    records: list[JournalRecord] = [
-        AcceptedBatch(accepted, signature, state.batches[digest])
-        for digest, (accepted, signature) in instance.accepted.items()
-        if digest in state.batches
-    ]
+    records: list[JournalRecord] = []
     prepared, proposal = instance.prepared, instance.proposal
     if prepared is not None:
         batch = state.batches.get(Digest(prepared.proposal.digest))
@@ -96,6 +92,11 @@ def _collect_instance(state: ReplicaState, instance: Instance) -> list[JournalRe
             AcceptedBatch(prepared.proposal, prepared.primary_signature, batch),
             PreparedRecord(prepared),
         ]
+    records += [  # after it: the same digest may have been accepted again in a later view
+        AcceptedBatch(accepted, signature, state.batches[digest])
+        for digest, (accepted, signature) in instance.accepted.items()
+        if digest in state.batches
+    ]
     if proposal is not None:
         records.append(AcceptedBatch(proposal, instance.primary_signature, instance.batch))
         if state.is_primary:

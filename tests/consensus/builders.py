@@ -26,7 +26,7 @@ from primitives.batch import NULL_DIGEST, Batch, build_batch
 from primitives.header import BlockHeader
 from primitives.ids import Epoch, Height, MonotonicMs, ReplicaId, Sequence, UnixMs, View
 from primitives.signing import SignatureDomain
-from tests.consensus.cluster import (
+from tests.consensus.constitution import (
     GENESIS,
     START_WALL_MS,
     build_first_header,

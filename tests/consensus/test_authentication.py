@@ -29,7 +29,7 @@ from tests.consensus.builders import (
     prepared,
     say,
 )
-from tests.consensus.cluster import GENESIS, build_keys, build_membership
+from tests.consensus.constitution import GENESIS, build_keys, build_membership
 
 MEMBERSHIP = build_membership(4)
 BATCH = batch_of()

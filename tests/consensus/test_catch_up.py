@@ -23,7 +23,7 @@ from tests.consensus.builders import (
     now,
     say,
 )
-from tests.consensus.cluster import build_first_header, build_settings, execute
+from tests.consensus.constitution import build_first_header, build_settings, execute
 
 
 def blocks_to(height: int) -> list[Block]:

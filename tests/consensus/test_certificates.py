@@ -5,7 +5,7 @@ from consensus.certificates import check_certificate, check_prepared
 from consensus.messages import Certificate, PreparedCertificate, Signature
 from primitives.ids import Digest
 from tests.consensus.builders import batch_of, certificate, header_chain, name, prepared
-from tests.consensus.cluster import GENESIS, build_membership
+from tests.consensus.constitution import GENESIS, build_membership
 
 MEMBERSHIP = build_membership(4)
 VALID = certificate(header_chain(1)[1])

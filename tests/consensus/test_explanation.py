@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from consensus.effects import Effect, StartTimer, TimerName
 from consensus.events import Event
@@ -16,7 +17,8 @@ from consensus.explanation import (
     tell_duration,
 )
 from consensus.position import OpenSequence, Position, Quiet, describe_position
-from tests.consensus.cluster import Cluster
+from tests.simulation.community import PARAMETERS
+from tests.simulation.world import World
 
 NAMES = ("node0", "node1", "node2", "node3")
 IDLE = Position(
@@ -362,27 +364,29 @@ def test_a_duration_is_told_as_a_person_says_it(duration_ms: int, said: str) -> 
 
 
 def test_with_one_primary_after_the_other_missing_the_time_of_an_attempt_doubles_and_ends_at_16_s() -> None:
-    cluster = Cluster(16)
+    world = World(16, parameters=structs.replace(PARAMETERS, view_timeout_max_ms=16_000))
     due_ms: dict[TimerName, int] = {}
     told: dict[int, tuple[str, int, str]] = {}
 
-    def watch(index: int, event: Event, effects: list[Effect]) -> None:
+    def watch(now_ms: int, index: int, event: Event, effects: list[Effect]) -> None:
         if index != 15:
             return
         for effect in effects:
             if isinstance(effect, StartTimer):
-                due_ms[effect.name] = cluster.now_ms + effect.delay_ms
-        left = {name: due - cluster.now_ms for name, due in due_ms.items()}
-        position = describe_position(cluster.hosts[15].replica.view, event.now, left)
+                due_ms[effect.name] = now_ms + effect.delay_ms
+        left = {name: due - now_ms for name, due in due_ms.items()}
+        position = describe_position(world.machines[15].state, event.now, left)
         if position.timers_ms.get("view_change") == position.timeout_ms:
             found = explain(position, CALM)
             told[found.attempt] = (position.primary, found.next_attempt_ms or 0, found.next_primary)
 
-    cluster.told = watch
+    world.run(100)
+    world.told = watch
     for primary in range(5):
-        cluster.kill(primary)
-    cluster.submit(b"a reading")
-    cluster.run_until(lambda: min(cluster.heights()[5:]) == 1, 60_000)
+        world.kill(primary)
+    sealed = world.community.grant(0)
+    world.submit(sealed)
+    world.run_until(lambda: world.is_committed(sealed), 60_000)
     assert told == {
         1: ("v1", 1_000, "v2"),
         2: ("v2", 2_000, "v3"),

@@ -34,7 +34,7 @@ from tests.consensus.builders import (
     said,
     say,
 )
-from tests.consensus.cluster import GENESIS, START_WALL_MS, build_keys, build_membership
+from tests.consensus.constitution import GENESIS, START_WALL_MS, build_keys, build_membership
 
 BATCH = batch_of()
 OTHER = batch_of(b"other", proposer=1)

@@ -24,7 +24,7 @@ from tests.consensus.builders import (
     said,
     say,
 )
-from tests.consensus.cluster import START_WALL_MS, build_first_header, build_settings
+from tests.consensus.constitution import START_WALL_MS, build_first_header, build_settings
 
 BATCH = batch_of()
 OTHER = batch_of(b"something else")

@@ -8,7 +8,8 @@ from consensus.position import OPEN_SHOWN_MAX, Position, Quiet, describe_positio
 from consensus.replica import Replica
 from consensus.window import WINDOW
 from tests.consensus.builders import Desk, batch_of, empty_new_view, name, now, pre_prepare, say
-from tests.consensus.cluster import START_WALL_MS, Cluster, build_first_header, build_settings
+from tests.consensus.constitution import START_WALL_MS, build_first_header, build_settings
+from tests.simulation.world import World
 
 BATCH = batch_of()
 DRIFT_MS = 2_000
@@ -69,11 +70,11 @@ def test_votes_without_their_proposal_are_shown_as_unproposed() -> None:
 
 
 def test_what_was_executed_is_not_open_any_more() -> None:
-    cluster = Cluster(4)
-    cluster.submit(b"a reading")
-    cluster.run_until(lambda: min(cluster.heights()) == 1, 2_000)
-    state = cluster.hosts[1].replica.view
-    position = describe_position(state, now(), {})
+    world = World(4)
+    sealed = world.community.grant(0)
+    world.submit(sealed)
+    world.run_until(lambda: min(machine.state.executed.height for machine in world.machines) == 1, 2_000)
+    position = describe_position(world.machines[1].state, now(), {})
     assert (position.executed_height, position.sequence, position.open) == (1, 1, ())
 
 

@@ -8,6 +8,7 @@ from consensus.effects import (
     Broadcast,
     Diverged,
     Effect,
+    JournalRecord,
     OwnMessage,
     OwnProposal,
     Persist,
@@ -22,6 +23,7 @@ from consensus.messages import (
     Checkpoint,
     Commit,
     Envelope,
+    NewView,
     Prepare,
     PrePrepare,
     Proposal,
@@ -30,6 +32,7 @@ from consensus.messages import (
 from consensus.replica import START_GENERATION, Replica
 from consensus.silence import is_beyond, note_start
 from consensus.state import ReplicaState, Silence
+from node.storage.journal import open_journal
 from primitives.header import BlockHeader
 from primitives.ids import Epoch, Sequence, View
 from tests.consensus.builders import (
@@ -46,39 +49,74 @@ from tests.consensus.builders import (
     said,
     say,
 )
-from tests.consensus.checker import Checker
-from tests.consensus.cluster import Cluster, build_first_header
+from tests.consensus.constitution import build_first_header
+from tests.simulation.checkers import get_position
+from tests.simulation.community import PARAMETERS
+from tests.simulation.disk import JOURNAL
+from tests.simulation.network import Weather
+from tests.simulation.world import World
 
 BATCH = batch_of()
 
 
+PATIENT = replace(PARAMETERS, view_timeout_ms=300)
+
+
 class Witness:
-    """Keeps, for one replica of a cluster, what it said and knew at every length of its journal."""
+    """Keeps, for one replica of a world, its journal, and what it said and knew at every length of it."""
 
-    def __init__(self, cluster: Cluster, index: int) -> None:
-        self.cluster = cluster
+    def __init__(self, world: World, index: int) -> None:
+        self.world = world
         self.index = index
+        self.journal: list[JournalRecord] = []
         self.said: list[tuple[int, Envelope]] = []
-        self.blocks: list[tuple[int, BlockHeader, Certificate | None]] = [(0, build_first_header(), None)]
-        self.records = 0
-        cluster.told = self._tell
+        self.blocks: list[tuple[int, BlockHeader, Certificate | None]] = [
+            (0, world.machines[index].state.executed, None)
+        ]
+        world.told = self._tell
 
-    def _tell(self, index: int, event: Event, effects: list[Effect]) -> None:
+    def _tell(self, _now_ms: int, index: int, event: Event, effects: list[Effect]) -> None:
         if index != self.index:
             return
+        machine = self.world.machines[index]
         if isinstance(event, Executed):
-            stable = self.cluster.hosts[index].replica.view.stable
-            self.blocks.append((self.records, event.header, stable))
-        own = self.cluster.settings[index].key.public
+            self.blocks.append((len(self.journal), event.header, machine.state.stable))
         for effect in effects:
             if isinstance(effect, Persist):
-                self.records += 1
-            elif isinstance(effect, Broadcast | Send) and effect.envelope.sender == own:
-                self.said.append((self.records, effect.envelope))
+                self.journal.append(effect.record)
+            elif isinstance(effect, Broadcast | Send) and effect.envelope.sender == machine.key.public:
+                self.said.append((len(self.journal), effect.envelope))
 
     def find_header(self, length: int) -> tuple[BlockHeader, Certificate | None]:
         """Return the last block that was durable before the journal had so many records."""
         return [(header, stable) for records, header, stable in self.blocks if records <= length][-1]
+
+
+class Promises:
+    """What one replica said and made durable; whatever excludes it is refused."""
+
+    def __init__(self) -> None:
+        self.said: dict[object, bytes] = {}
+        self.durable: set[bytes] = set()
+
+    def check_said(self, envelope: Envelope) -> None:
+        position = get_position(envelope)
+        if position is None:
+            return
+        assert self.said.setdefault(position[0], position[1]) == position[1]
+        if isinstance(envelope.message, Prepare | Commit | ViewChange | NewView):
+            assert envelope.signature in self.durable
+
+    def record(self, record: JournalRecord) -> None:
+        if isinstance(record, OwnMessage):
+            self.durable.add(record.envelope.signature)
+
+
+def run_with_losses(world: World, transactions: int, pause_ms: int) -> None:
+    world.network.weather = Weather(loss=0.25)
+    for number in range(transactions):
+        world.submit(world.community.grant(number % 4))
+        world.run(pause_ms)
 
 
 def tempt(replica: Replica) -> list[Effect]:
@@ -117,48 +155,40 @@ def index_of(state: ReplicaState) -> int:
 def test_a_restart_after_any_record_never_leads_to_a_contradicting_vote(
     *, index: int, rewritten: bool
 ) -> None:
-    cluster = Cluster(4, seed=index, view_timeout_ms=300)
-    witness = Witness(cluster, index)
-    rng = cluster.random
-    cluster.may_pass = lambda _from, _to, _envelope: rng.random() > 0.25
-    for number in range(5):
-        cluster.submit(b"transaction %d" % number)
-        cluster.run(400)
-    journal = [decode_record(data) for data in cluster.hosts[index].journal]
-    assert len(journal) == witness.records > 20
+    world = World(4, seed=index, parameters=PATIENT)
+    witness = Witness(world, index)
+    run_with_losses(world, transactions=5, pause_ms=400)
+    journal = witness.journal
+    settings = world.machines[index].state.settings
+    assert len(journal) > 20
     assert any(isinstance(record, ViewEntered) for record in journal)
     for length in range(len(journal) + 1):
-        checker = Checker()
+        promises = Promises()
+        for record in journal[:length]:
+            promises.record(record)
         for records, envelope in witness.said:
             if records <= length:
-                checker.record_promise(envelope)
-                checker.check_said(envelope)
-        for record in journal[:length]:
-            if isinstance(record, OwnMessage):
-                checker.record_promise(record.envelope)
+                promises.check_said(envelope)
         header, stable = witness.find_header(length)
-        replica = Replica(cluster.settings[index], header, stable, journal[:length])
+        replica = Replica(settings, header, stable, journal[:length])
         if rewritten:
             kept = [decode_record(encode_record(record)) for record in replica.get_journal_records()]
-            replica = Replica(cluster.settings[index], header, None, kept)
+            replica = Replica(settings, header, None, kept)
         for effect in tempt(replica):
-            if isinstance(effect, Persist) and isinstance(effect.record, OwnMessage):
-                checker.record_promise(effect.record.envelope)
+            if isinstance(effect, Persist):
+                promises.record(effect.record)
             if isinstance(effect, Broadcast | Send) and effect.envelope.sender == replica.view.own:
-                checker.check_said(effect.envelope)
+                promises.check_said(effect.envelope)
 
 
 def test_what_was_restored_is_written_as_it_was() -> None:
-    cluster = Cluster(4, seed=5, view_timeout_ms=300)
-    rng = cluster.random
-    cluster.may_pass = lambda _from, _to, _envelope: rng.random() > 0.25
-    for number in range(9):
-        cluster.submit(b"transaction %d" % number)
-        cluster.run(300)
-        for index, host in enumerate(cluster.hosts):
-            kept = host.replica.get_journal_records()
-            state = host.replica.view
-            again = Replica(cluster.settings[index], state.executed, state.stable, kept)
+    world = World(4, seed=5, parameters=PATIENT)
+    for _ in range(9):
+        run_with_losses(world, transactions=1, pause_ms=300)
+        for machine in world.machines:
+            kept = machine.get_process().host.replica.get_journal_records()
+            state = machine.state
+            again = Replica(state.settings, state.executed, state.stable, kept)
             assert again.get_journal_records() == kept
 
 
@@ -202,13 +232,15 @@ def test_a_rewritten_journal_names_the_certificate_that_it_starts_at() -> None:
 
 
 def test_everybody_who_lost_the_view_change_goes_on() -> None:
-    cluster = Cluster(4)
-    for index in range(4):
-        cluster.kill(index)
-        cluster.hosts[index].journal[:] = [encode_record(ViewEntered(0, 1, active=False))]
-        cluster.restart(index)
-    cluster.submit(b"after")
-    cluster.run_until(lambda: min(cluster.heights()) == 1, 5000)
+    world = World(4, is_started=False)
+    for machine in world.machines:
+        with open_journal(JOURNAL, world.constitution.genesis_hash, machine.disk.files) as journal:
+            journal.append(encode_record(ViewEntered(0, 1, active=False)), twice=True)
+            journal.sync()
+        assert world.restart(machine.index)
+    sealed = world.community.grant(0)
+    world.submit(sealed)
+    world.run_until(lambda: world.is_committed(sealed), 5_000)
 
 
 def test_a_vote_whose_proposal_was_lost_is_not_given_to_another() -> None:

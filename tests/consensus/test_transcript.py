@@ -1,5 +1,3 @@
-import random
-
 import pytest
 
 from consensus.effects import Diverged, Effect, JournalRecord, Notice, Refused, Report
@@ -14,28 +12,29 @@ from consensus.transcript import (
 )
 from primitives.ids import Digest, Height
 from tests.consensus.builders import name
-from tests.consensus.byzantine import equivocate
-from tests.consensus.cluster import Cluster, build_membership
+from tests.consensus.constitution import build_membership
 from tests.consensus.test_codec import MESSAGES, RECORDS
+from tests.simulation.byzantine import Equivocating
+from tests.simulation.network import Weather
+from tests.simulation.world import World
 
 MEMBERSHIP = build_membership(4)
 
 
 def test_a_story_has_one_structured_line_for_each_event_and_effect() -> None:
-    cluster = Cluster(4, seed=2)
-    cluster.behaviours[0] = equivocate
+    world = World(4, seed=2)
+    world.set_behaviour(0, Equivocating())
     lines: list[str] = []
 
-    def tell(_index: int, event: Event, effects: list[Effect]) -> None:
+    def tell(_now_ms: int, _index: int, event: Event, effects: list[Effect]) -> None:
         lines.append(describe_event(MEMBERSHIP, event))
         lines.extend(describe_effect(MEMBERSHIP, effect) for effect in effects)
 
-    cluster.told = tell
-    rng = random.Random(2)
-    cluster.may_pass = lambda _from, _to, _envelope: rng.random() > 0.2
+    world.told = tell
+    world.network.weather = Weather(loss=0.2)
     for number in range(10):
-        cluster.submit(b"transaction %d" % number)
-        cluster.run(600)
+        world.submit(world.community.grant(number % 4))
+        world.run(600)
     words = {line.split()[0] for line in lines}
     assert {
         "view_change_started",

@@ -14,7 +14,8 @@ from tests.consensus.builders import (
     said,
     say,
 )
-from tests.consensus.cluster import Cluster
+from tests.simulation.network import Frame, Kind
+from tests.simulation.world import World
 
 BATCH = batch_of()
 HUGE = 2**60
@@ -165,20 +166,27 @@ def test_an_executed_block_resets_the_time_out() -> None:
 
 
 def test_a_replica_that_waits_alone_in_the_next_view_is_joined_after_a_capped_time_out() -> None:
-    cluster = Cluster(4)
-    cluster.submit(b"before")
-    cluster.run_until(lambda: min(cluster.heights()) == 1, 5000)
-    cluster.kill(0)
-    cluster.may_pass = lambda _, target, envelope: not (target == 3 and isinstance(envelope.message, NewView))
-    cluster.submit(b"while the primary is away")
-    states = [host.replica.view for host in cluster.hosts]
-    cluster.run_until(lambda: states[1].view == 1 and states[1].active, 10_000)
-    cluster.restart(0)
-    cluster.run_until(lambda: states[3].view == 2 and min(cluster.heights()) == 2, 20_000)
-    cluster.may_pass = lambda _from, _to, _envelope: True
-    states = [host.replica.view for host in cluster.hosts]
+    world = World(4)
+    before, meanwhile, afterwards = (world.community.grant(member) for member in range(3))
+    world.submit(before)
+    world.run_until(lambda: world.is_committed(before), 5_000)
+    world.kill(0)
+
+    def may_pass(_source: int, target: int, frame: Frame) -> bool:
+        envelope = world.memory.decode(frame.payload) if frame.kind is Kind.MESSAGE else None
+        return not (target == 3 and isinstance(getattr(envelope, "message", None), NewView))
+
+    world.network.may_pass = may_pass
+    world.submit(meanwhile)
+    first = world.machines[1].state
+    world.run_until(lambda: first.view == 1 and first.active, 10_000)
+    world.restart(0)
+    waiting = world.machines[3].state
+    world.run_until(lambda: waiting.view == 2 and world.is_committed(meanwhile), 20_000)
+    world.network.may_pass = None
+    states = [machine.state for machine in world.machines]
     assert [(state.view, state.active) for state in states] == [(1, True), (1, True), (1, True), (2, False)]
-    cluster.run_until(lambda: all(s.active and s.view >= 2 for s in states), 30_000)
-    cluster.submit(b"afterwards")
-    cluster.run_until(lambda: min(cluster.heights()) == 3, 5000)
-    cluster.check_agreement()
+    world.run_until(lambda: all(state.active and state.view >= 2 for state in states), 30_000)
+    world.submit(afterwards)
+    world.run_until(lambda: world.is_committed(afterwards), 5_000)
+    world.check()

@@ -25,7 +25,7 @@ from primitives.encoding import decode
 from primitives.ids import Digest, Height
 from primitives.sealing import SealedSecret, SealError, open_sealed, read_label
 from tests.consensus.builders import name
-from tests.consensus.cluster import GENESIS, build_first_header, build_membership, build_settings
+from tests.consensus.constitution import GENESIS, build_first_header, build_membership, build_settings
 from tests.fuzz import seeds
 from tests.meter.networks import ANCHOR
 from vm.state_root import GROUP_DIGESTS_BYTES, StateProof

@@ -23,7 +23,7 @@ from primitives.ids import Height
 from primitives.sealing import NONCE_BYTES as SEAL_NONCE_BYTES
 from primitives.sealing import SALT_BYTES, SEAL_VERSION, SealedSecret
 from tests.consensus.builders import batch_of, certificate, header_chain, name
-from tests.consensus.cluster import build_membership
+from tests.consensus.constitution import build_membership
 from tests.consensus.test_codec import MESSAGES, RECORDS
 from tests.meter.networks import METER, METER_KEY, prove, sign_call
 from tests.node.storage.journals import GROUPS, build_sample

@@ -15,7 +15,7 @@ from consensus.messages import Complaint, Status
 from node.story import LINES_MAX, Story
 from primitives.ids import Epoch, Height, Sequence, View
 from tests.consensus.builders import Desk, batch_of, now, say
-from tests.consensus.cluster import START_WALL_MS, build_membership
+from tests.consensus.constitution import START_WALL_MS, build_membership
 
 COMPLAINT = say(1, Complaint(0, 0))
 STATUS = say(1, Status(0, 0, 0, 0))
