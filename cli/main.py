@@ -11,7 +11,18 @@ from typing import Annotated
 
 import typer
 
-from cli import agreement, meters, network, settings, submit, tariff, transactions, validators, wallet
+from cli import (
+    agreement,
+    inspection,
+    meters,
+    network,
+    settings,
+    submit,
+    tariff,
+    transactions,
+    validators,
+    wallet,
+)
 from cli.balance import balance
 from cli.bill import bill
 from cli.console import talk
@@ -36,6 +47,7 @@ app.add_typer(simulate.app, name="simulate")
 app.add_typer(network.app, name="network")
 app.command()(start)
 app.command()(recover)
+app.add_typer(inspection.app, name="inspect")
 app.command()(status)
 app.command()(peers)
 app.add_typer(agreement.app, name="consensus")

@@ -35,7 +35,7 @@ def open_tree(chain: ChainStore) -> StateTree:
     """
     header = chain.get_latest_header()
     _check_block(chain, header)
-    lowest = max(_get_lowest(chain), header.height - LINKS_CHECKED)
+    lowest = max(get_lowest(chain), header.height - LINKS_CHECKED)
     child = header
     for height in range(header.height - 1, lowest - 1, -1):
         child = _check_link(chain, Height(height), child)
@@ -81,7 +81,7 @@ def check_everything(chain: ChainStore) -> None:
     """
     tip = chain.get_latest_header()
     parent = None
-    for number in range(_get_lowest(chain), tip.height + 1):
+    for number in range(get_lowest(chain), tip.height + 1):
         header = _get_header(chain, Height(number))
         if parent is not None and header.parent != parent.compute_digest():
             raise StoreCorrupt(f"block {number} does not follow block {number - 1}; {_REPAIR}")
@@ -122,7 +122,7 @@ def _check_link(chain: ChainStore, height: Height, child: BlockHeader) -> BlockH
     return header
 
 
-def _get_lowest(chain: ChainStore) -> Height:
+def get_lowest(chain: ChainStore) -> Height:
     """Return the lowest height whose header must be there: above what is pruned, or that of a snapshot alone."""
     pruned = chain.get_pruned_height()
     return pruned if pruned in {0, chain.get_height()} else Height(pruned + 1)

@@ -1,0 +1,101 @@
+"""Looking at everything on a validator's disk while it does not run, and changing nothing of it.
+
+What is opened is a copy beside the home, in which the large files, LevelDB's tables, are links: opening a store moves
+its log into a table and deletes what is obsolete, of the copy.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from node.errors import DiskError, HomeError
+from node.home import Constitution, Storage, open_storage
+from node.snapshots.installation import CURRENT_NAME
+from node.storage.files import SystemFiles
+from node.storage.integrity import check_everything, get_lowest
+from node.storage.store import StoreError
+from primitives.ids import Height
+
+JOURNAL_NAME = "journal"
+TABLE_SUFFIX = ".ldb"
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What a home holds, all of it checked; ``signed`` is above ``height`` when the store lost its newest blocks."""
+
+    lowest: Height
+    height: Height
+    certified: Height
+    signed: Height
+    journal_records: int
+
+
+def inspect_home(home: Path, constitution: Constitution) -> Inspection:
+    """Check every block, receipt, certificate and state value, and the journal; read only.
+
+    Raises:
+        HomeError: the validator runs, has no chain yet, or the first thing that is damaged, by name.
+        DiskError: there is no room for the copy, or the disk fails.
+
+    """
+    data = home / "data"
+    if not (data / CURRENT_NAME).is_dir() or not (data / JOURNAL_NAME).is_file():
+        raise HomeError(f"{data} holds no chain with its journal yet; there is nothing to inspect")
+    with _hold_lock(data), _copy_home(data) as copy, open_storage(copy, constitution) as storage:
+        try:
+            check_everything(storage.chain)
+        except StoreError as error:
+            raise HomeError(str(error)) from None
+        return _describe(storage)
+
+
+def _describe(storage: Storage) -> Inspection:
+    chain = storage.chain
+    certificate = chain.get_latest_certificate()
+    return Inspection(
+        lowest=get_lowest(chain),
+        height=chain.get_height(),
+        certified=Height(0 if certificate is None else certificate.header.height),
+        signed=storage.signed_height,
+        journal_records=len(storage.records),
+    )
+
+
+@contextmanager
+def _hold_lock(data: Path) -> Iterator[None]:
+    """Keep the validator from starting meanwhile."""
+    files = SystemFiles()
+    try:
+        descriptor = files.lock((data / JOURNAL_NAME).with_suffix(".lock"))
+    except BlockingIOError:
+        raise HomeError(f"{data}: the validator runs; stop it first, its files change") from None
+    except OSError as error:
+        raise DiskError(f"{data}: {error.strerror}") from None
+    try:
+        yield
+    finally:
+        files.close(descriptor)
+
+
+@contextmanager
+def _copy_home(data: Path) -> Iterator[Path]:
+    try:
+        with tempfile.TemporaryDirectory(prefix="gridbft-inspect-") as folder:
+            store = Path(folder) / "data" / CURRENT_NAME
+            store.mkdir(parents=True)
+            shutil.copyfile(data / JOURNAL_NAME, Path(folder) / "data" / JOURNAL_NAME)
+            for file in (data / CURRENT_NAME).iterdir():
+                if file.suffix == TABLE_SUFFIX:
+                    (store / file.name).symlink_to(file.resolve())
+                else:
+                    shutil.copyfile(file, store / file.name)
+            yield Path(folder)
+    except OSError as error:
+        raise DiskError(
+            f"{error.filename or data}: {error.strerror or os.strerror(error.errno or 0)}"
+        ) from None
