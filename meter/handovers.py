@@ -3,7 +3,13 @@
 import contextlib
 
 from meter.answers import AnswerError, HandoversAnswer
-from meter.proofs import ReceiptVerifier, TrustAnchor, read_certificate, read_handover
+from meter.proofs import (
+    EPOCHS_FOLLOWED_MAX,
+    ReceiptVerifier,
+    TrustAnchor,
+    read_certificate,
+    read_handover,
+)
 from meter.validators import (
     ClientError,
     Request,
@@ -59,12 +65,17 @@ class Follower:
         return self._verifier.anchor
 
     async def _ask(self, validator: Validator) -> None:
-        """Follow one page of a validator's handovers."""
+        """Follow one page of a validator's handovers, as far as a client follows at all."""
+        room = EPOCHS_FOLLOWED_MAX - len(self._verifier.anchor.memberships)
+        if room == 0:
+            raise ValidatorFailedError(
+                f"is beyond epoch {self._verifier.anchor.epoch}, the last one followed"
+            )
         query = {"from": str(self._verifier.anchor.epoch)}
         request = Request("GET", "/v1/handovers", query=query)
         answer = read_json(await self._validators.exchange(validator, request), HandoversAnswer)
         try:
-            problem = self._verifier.follow([read_handover(data) for data in answer.handovers])
+            problem = self._verifier.follow([read_handover(data) for data in answer.handovers[:room]])
         except DecodeError as error:
             problem = str(error)
         if problem is not None:

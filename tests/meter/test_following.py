@@ -3,6 +3,7 @@
 import pytest
 from msgspec import structs
 
+from meter import handovers, proofs
 from meter.client import Client
 from meter.outcomes import Committed, OutcomeUnknown
 from meter.proofs import check_receipt, encode_certified_receipt, read_certificate
@@ -90,6 +91,20 @@ def test_an_epoch_that_nobody_proves_is_not_believed_and_nobody_accused(late: Le
         assert await client.get_certified_height() == 0
 
     ask(work, StandIn(late, handovers=HANDOVERS[:2]))
+
+
+def test_where_a_client_follows_no_further_it_accuses_nobody(
+    late: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (handovers, proofs):
+        monkeypatch.setattr(module, "EPOCHS_FOLLOWED_MAX", 3)
+
+    async def work(client: Client) -> None:
+        assert isinstance(await client.deliver(sign_call(1), BRIEF_S), OutcomeUnknown)
+        assert client.distrusted == {}
+        assert client.anchor.epoch == 2
+
+    ask(work, StandIn(late))
 
 
 def test_a_network_that_strangers_made_up_is_refused(late: Ledger) -> None:
