@@ -1,6 +1,7 @@
 """`python -m tests.integration.chaos --seconds N --seed S [--json]`: a campaign against real validators."""
 
 import argparse
+import asyncio
 import json
 import sys
 import tempfile
@@ -8,8 +9,9 @@ from pathlib import Path
 
 import msgspec
 
-from tests.integration.chaos.campaign import RESUME_S_MAX, Findings, Settings, play_campaign_now
+from tests.integration.chaos.campaign import RESUME_S_MAX, Findings, Settings, play_campaign
 from tests.integration.chaos.faults import ALL_FAULTS, PROCESS_FAULTS
+from tests.integration.chaos.members import play_members
 from tests.integration.chaos.weather import CUTS, PROFILES
 
 
@@ -28,19 +30,25 @@ def main() -> int:
     parser.add_argument("--homes", type=int, default=4, help="whose meters report (at most 10)")
     parser.add_argument("--links-only", action="store_true", help="no faults of processes, disks and clocks")
     parser.add_argument("--kills-only", action="store_true", help="no faults of disks and clocks")
+    parser.add_argument("--members", action="store_true", help="the validators change, and others are killed")
     parser.add_argument("--json", action="store_true", help="one line of JSON")
     asked = parser.parse_args()
     settings = Settings(
         asked.seconds,
         asked.seed,
-        asked.profile,
+        "members change" if asked.members else asked.profile,
         asked.validators,
         asked.homes,
         () if asked.links_only else PROCESS_FAULTS if asked.kills_only else ALL_FAULTS,
         asked.over,
     )
     with tempfile.TemporaryDirectory(prefix="gridbft-chaos-") as directory:
-        findings = play_campaign_now(settings, Path(directory))
+        playing = (
+            play_members(asked.seconds, asked.seed, Path(directory))
+            if asked.members
+            else play_campaign(settings, Path(directory))
+        )
+        findings = asyncio.run(playing)
     report = build_report(settings, findings)
     print(json.dumps(report) if asked.json else render(report))  # noqa: T201  # what it is for
     return 1 if findings.violations else 0

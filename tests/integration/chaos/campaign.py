@@ -109,7 +109,7 @@ async def play_campaign(settings: Settings, directory: Path) -> Findings:
             findings.proxy = await links.read_hits()
             _count(findings, community, load)
     except* AssertionError as group:
-        findings.violations += [f"{_place(error)}{error}" for error in _flatten(group)]
+        findings.violations += [f"{name_place(error)}{error}" for error in flatten(group)]
     findings.seconds = round(monotonic() - begin_s, 1)
     findings.view_changes = count_view_changes(community.validators)
     return findings
@@ -193,14 +193,15 @@ def _count(findings: Findings, community: Community, load: Load) -> None:
     findings.slots = len(load.slots_s)
 
 
-def _flatten(group: BaseExceptionGroup[AssertionError]) -> list[AssertionError]:
+def flatten(group: BaseExceptionGroup[AssertionError]) -> list[AssertionError]:
+    """Return the assertions in a group, however deep."""
     found: list[AssertionError] = []
     for error in group.exceptions:
-        found += _flatten(error) if isinstance(error, BaseExceptionGroup) else [error]
+        found += flatten(error) if isinstance(error, BaseExceptionGroup) else [error]
     return found
 
 
-def _place(error: BaseException) -> str:
+def name_place(error: BaseException) -> str:
     """Return where an assertion failed, for one that has no words."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
