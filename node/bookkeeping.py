@@ -23,7 +23,7 @@ from consensus.effects import (
 )
 from consensus.events import Event
 from consensus.membership import Membership
-from consensus.messages import Certificate
+from consensus.messages import Certificate, Envelope
 from node.clock import Clock
 from node.inbox import FORGED_POINTS, Inbox
 from node.intake import Intake
@@ -35,6 +35,7 @@ from node.story import Story
 from node.upkeep import Upkeep
 from node.watch import Watch
 from p2p.network import Network
+from p2p.peers import BAN_SCORE
 from primitives.encoding import encode
 from primitives.ids import Digest, MonotonicMs, ReplicaId
 from primitives.limits import BATCH_BYTES_MAX, BATCH_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX
@@ -132,6 +133,8 @@ class Bookkeeping:
                 self._metrics.add("equivocations")
                 self._chain.put_evidence(encode((first, second)))
                 log.error("equivocation", validator=self._name(ReplicaId(first.sender)))
+                if self._network is not None:
+                    self._network.penalize(first.sender, BAN_SCORE, _describe_equivocation(first))
             case Refused(sender=sender, reason=reason):
                 if self._network is not None:
                     self._network.penalize(sender, FORGED_POINTS, reason)
@@ -180,3 +183,10 @@ class Bookkeeping:
 
     def _name(self, replica: ReplicaId) -> str:
         return self._membership.get_name(replica)
+
+
+def _describe_equivocation(first: Envelope) -> str:
+    kind = type(first.message).__name__
+    return (
+        f"it contradicts itself: two signed messages {kind} for one position; the pair is stored as evidence"
+    )

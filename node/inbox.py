@@ -14,6 +14,7 @@ from consensus.effects import Fetch, FetchBatch, FetchBlocks, FetchSnapshot
 from consensus.events import BatchFetched, BlocksFetched, BlocksPruned, Received
 from consensus.membership import Membership
 from consensus.messages import Envelope, PrePrepare
+from node.echoes import Echoes
 from node.exchange import (
     PrunedAnswer,
     RequestKind,
@@ -44,6 +45,10 @@ log = structlog.get_logger("gridbft.inbox")
 
 FORGED_POINTS = 20
 """A message that is malformed or wrongly signed on its sender's own link."""
+
+USELESS_S = 0.000_25
+"""What a message costs its peer's share that changes nothing, beside its work: a thousand a second at most. Late votes
+and re-sends of a correct peer are a few for each block."""
 
 GOSSIP_PATIENCE_S = 0.03
 """How long a proposal waits for transactions that gossip is probably bringing before they are asked for."""
@@ -79,6 +84,7 @@ class Inbox:
         self._heard = heard
         self._tasks: asyncio.TaskGroup | None = None
         self._running: set[bytes] = set()
+        self._echoes = Echoes()
 
     @property
     def _membership(self) -> Membership:
@@ -96,6 +102,9 @@ class Inbox:
 
     def on_message(self, peer: bytes, payload: bytes) -> None:
         """Take a consensus message; those of one peer become events in the order in which they came."""
+        if self._echoes.is_echo(peer, payload, self._host.now().monotonic_ms):
+            self._network.charge(peer, USELESS_S)
+            return
         try:
             envelope = decode_envelope(payload)
         except DecodeError as error:
@@ -103,6 +112,7 @@ class Inbox:
             return
         self._heard.note(peer, envelope.message, self._host.now().monotonic_ms)
         if not self._host.replica.is_wanted(envelope):
+            self._network.charge(peer, USELESS_S)
             return
         try:
             future = self._verifier.verify_envelopes(self._membership, [envelope], peer)

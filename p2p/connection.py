@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import socket as sockets
+import time
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -13,6 +14,7 @@ from aiohttp import web
 from p2p.frames import Channel, FrameError, decode_frames, encode_frame
 from p2p.gossip import Outbox
 from p2p.handshake import HandshakeError, Hello, check_hello, check_proof, decode_hello, sign_hello
+from p2p.pace import ANSWER_COST_S, ANSWERS_SHARE, BREATH_S, FRAMES_PER_LOOK, SHARE, Pace
 from p2p.peers import PeerAddress
 from p2p.transfer import (
     ANSWER_BYTES_MAX,
@@ -77,6 +79,9 @@ class Connection:
         self._waker: asyncio.Future[None] | None = None
         self._is_pausing = False
         self._has_room = asyncio.Event()
+        self._pace = Pace(loop.time(), SHARE)
+        self._answering = Pace(loop.time(), ANSWERS_SHARE)
+        self._used_s = 0.0
         self._running = asyncio.Semaphore(ANSWERS_RUNNING_MAX)
         self._answers: set[asyncio.Task[None]] = set()
 
@@ -99,6 +104,10 @@ class Connection:
         ):
             self._wake()
         return is_kept
+
+    def charge(self, cost_s: float) -> None:
+        """Take from the peer's share of the event loop."""
+        self._pace.spend(cost_s, self._loop.time())
 
     def end(self, reason: str) -> None:
         """Make ``run`` end soon; the first reason counts. Nothing is sent or passed on after this."""
@@ -162,7 +171,7 @@ class Connection:
             match message.type:
                 case aiohttp.WSMsgType.BINARY:
                     self.bytes_in += len(message.data)
-                    self._take(message.data, tasks)
+                    await self._take(message.data, tasks)
                 case aiohttp.WSMsgType.CLOSE | aiohttp.WSMsgType.CLOSING | aiohttp.WSMsgType.CLOSED:
                     self.end(_describe_close(message))
                 case aiohttp.WSMsgType.ERROR if isinstance(message.data, aiohttp.WebSocketError):
@@ -172,20 +181,32 @@ class Connection:
                 case _:
                     self._end_malformed("a websocket message that is not binary")
 
-    def _take(self, message: bytes, tasks: asyncio.TaskGroup) -> None:
+    async def _take(self, message: bytes, tasks: asyncio.TaskGroup) -> None:
+        """Pass on what a message holds, at the peer's pace."""
         try:
             frames = decode_frames(message)
         except FrameError as error:
             self._end_malformed(str(error))
             return
         peer, on_frame = self.peer.key, self._events.on_frame
-        for channel, payload in frames:
-            if self._ended.done():
-                return  # what was just taken got the peer banned
-            if channel is Channel.CONSENSUS or channel is Channel.TRANSACTIONS:
-                on_frame(peer, channel, payload)
-            else:
-                self._exchange(channel, payload, tasks)
+        for start in range(0, len(frames), FRAMES_PER_LOOK):
+            began_s = time.thread_time()
+            for channel, payload in frames[start : start + FRAMES_PER_LOOK]:
+                if self._ended.done():
+                    return  # what was just taken got the peer banned
+                if channel is Channel.CONSENSUS or channel is Channel.TRANSACTIONS:
+                    on_frame(peer, channel, payload)
+                else:
+                    self._exchange(channel, payload, tasks)
+            await self._rest(time.thread_time() - began_s)
+
+    async def _rest(self, used_s: float) -> None:
+        """Wait for as long as the peer's share demands, or let the others be heard."""
+        pause_s = self._pace.spend(used_s, self._loop.time())
+        self._used_s += used_s
+        if pause_s > 0 or self._used_s >= BREATH_S:
+            self._used_s = 0.0
+            await asyncio.sleep(pause_s)
 
     def _exchange(self, channel: Channel, payload: bytes, tasks: asyncio.TaskGroup) -> None:
         try:
@@ -206,8 +227,12 @@ class Connection:
     async def _answer(self, number: int, kind: int, content: bytes) -> None:
         async with self._running:
             try:
+                await asyncio.sleep(self._answering.spend(0.0, self._loop.time()))
                 async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                    began_s = time.thread_time()
                     answer = await self._events.on_question(self.peer.key, kind, content)
+                    used_s = max(ANSWER_COST_S, time.thread_time() - began_s)
+                    self._answering.spend(used_s, self._loop.time())
             except RequestRefused as error:
                 self.send(Channel.RESPONSE, encode_refusal(number, str(error)))
                 return

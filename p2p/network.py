@@ -192,6 +192,12 @@ class Network:
         own = self._settings.own
         return ({} if own.host in ANY_ADDRESSES else {own.key: own}) | self._members.known
 
+    def charge(self, peer: bytes, cost_s: float) -> None:
+        """Count work of the event loop that a peer's messages cost for nothing: it is read more slowly for a while."""
+        link = self._links.get(peer)
+        if link is not None:
+            link.charge(cost_s)
+
     def get_peers(self) -> list[PeerStatus]:
         """Return what is known of each member, in the order in which they were given."""
         now_s = self._loop.time()

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from node.api.errors import ApiProblem, build_error, build_http_error
 from node.api.gate import ConnectionGate
+from node.api.paces import Measured, Paces
 from node.api.turns import Turnstile
 
 FIRST_REQUEST_S = 8.0
@@ -22,18 +23,18 @@ FIRST_REQUEST_S = 8.0
 KEEP_ALIVE_S = 15.0
 """One that rests after an answer, or does not end the headers of its next request, is closed after this."""
 
-WRITE_STALL_S = 4.0
+WRITE_STALL_S = 3.0
 """In each such time WRITE_STEP_BYTES of an answer must leave: twice in a row without, and the client is cut off."""
 
 STALLS_MAX = 2
 
-WRITE_STEP_BYTES = 32 * 1024
+WRITE_STEP_BYTES = 24 * 1024
 """64 kbit/s: who reads more slowly asks for less at once."""
 
-UNREAD_S = 8.0
+UNREAD_S = 6.0
 """For so long the kernel keeps what a client does not take in, and may be all of a small answer."""
 
-SEND_BUFFER_BYTES = 128 * 1024
+SEND_BUFFER_BYTES = 32 * 1024
 """What the kernel keeps for a client that reads nothing; by itself it would grow to megabytes."""
 
 LINGERING_S = 2.0
@@ -151,11 +152,11 @@ class ApiConnection(web.RequestHandler):
 def guard(
     handler: Handler, check: Callable[[web.BaseRequest], web.Response | None], count: Counted
 ) -> Handler:
-    """Return a handler that answers every failure in JSON, in turns, bounds the time of writing, and counts the answer.
+    """Return a handler that answers in turns and at a pace, every failure in JSON, in bounded time, and counts it.
 
     ``check`` refuses before the address is even looked at; such requests, and failures, are counted without them.
     """
-    turnstile = Turnstile()
+    turnstile, paces = Turnstile(), Paces()
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         connection = request.protocol
@@ -163,7 +164,18 @@ def guard(
             return await answer_in_place(request)
 
     async def answer_in_place(request: web.BaseRequest) -> web.StreamResponse:
-        await turnstile.enter(request.remote or "")
+        address, loop = request.remote or "", asyncio.get_running_loop()
+        wait_s = paces.spend(address, 0.0, loop.time())
+        if wait_s > 0:
+            await asyncio.sleep(wait_s)
+        await turnstile.enter(address)
+        measured = Measured(respond(request))
+        try:
+            return await measured
+        finally:
+            paces.spend(address, measured.used_s, loop.time())
+
+    async def respond(request: web.BaseRequest) -> web.StreamResponse:
         refusal = check(request)
         response = await _handle(handler, request) if refusal is None else refusal
         response.headers["Server"] = "gridbft"
