@@ -35,7 +35,7 @@ SEEDS ?= 2000
 FIRST ?= 0
 JOBS ?= 2
 
-.PHONY: help demo test check chaos fuzz sim twins corruption reliability reliability-record lock clean
+.PHONY: help demo test check chaos soak fuzz sim twins corruption reliability reliability-record lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ MINUTES ?= 10
 SEED ?= 1
 chaos: $(STAMP) ## faults of links, processes, disks and clocks against real validators: make chaos MINUTES=10 SEED=1
 	$(call campaign,chaos) tests.integration.chaos --seconds $$(( 60 * $(MINUTES) )) --seed $(SEED) $(JSON)
+
+soak: $(STAMP) ## every attack of hostile peers and clients on real validators: make soak MINUTES=5
+	$(call campaign,soak) tests.hostile.soak --minutes $(MINUTES)
 
 check: $(STAMP) ## lint, format, types, import rules, fast tests
 	$(BIN)/ruff check
