@@ -148,7 +148,7 @@ VIEW_CHANGES = (
         "consensus.new_view:compute_proposals",
         "prepared.view > known.view",
         "prepared.view < known.view",
-        "seeds",
+        "two_prepared",
         "an older digest replaces the one that was committed",
     ),
     Mutant(
@@ -172,7 +172,7 @@ VIEW_CHANGES = (
         "consensus.view_change:find_joined_view",
         "weak = state.membership.weak_quorum",
         "weak = 1",
-        "huge_numbers",
+        "lone_complaint",
         "one faulty replica leads everybody to a view that never comes",
     ),
     Mutant(
@@ -180,7 +180,7 @@ VIEW_CHANGES = (
         "consensus.timers:compute_timeout_ms",
         "return min(settings.view_timeout_ms << doublings, settings.view_timeout_max_ms)",
         "return settings.view_timeout_ms << doublings",
-        "outage",
+        "absent_primaries",
         "after an outage everybody waits for hours",
     ),
     Mutant(
@@ -308,12 +308,12 @@ DISKS = (
         "after a power cut the old file is there again, without what came since",
     ),
     Mutant(
-        "torn tail not cut",
+        "damaged copy not healed",
         "node.storage.journal:Journal._adopt",
-        "if found.is_torn:",
+        "if found.is_degraded:",
         "if False:",
-        "seeds",
-        "what is appended behind it cannot be told from damage",
+        "flipped_twice",
+        "the next bad sector takes the other copy",
     ),
     Mutant(
         "second copies not written",
@@ -351,12 +351,12 @@ RECOVERY = (
         "after a restart a replica votes for another digest",
     ),
     Mutant(
-        "own proposals not restored",
-        "consensus.recovery:_restore_record",
-        "if _is_open(state, proposal) and proposal.view == state.view:",
-        "if False:",
+        "own view change not restored",
+        "consensus.recovery:_restore_message",
+        "state.own_view_change = envelope",
+        "pass",
         "seeds",
-        "a primary proposes another batch where it proposed one",
+        "after a restart another view change is said for the same view",
     ),
     Mutant(
         "view not restored",
@@ -411,7 +411,7 @@ RECOVERY = (
         "consensus.log:buffer_future",
         "if len(kept) >= FUTURE_VOTES_MAX:",
         "if False:",
-        "flooding",
+        "flood",
         "one flood fills the memory",
     ),
 )

@@ -4,11 +4,21 @@ from collections.abc import Callable
 from random import Random
 
 from consensus.authentication import check_envelope, sign_envelope
-from consensus.messages import Complaint, Envelope, Prepare
+from consensus.messages import (
+    Complaint,
+    Envelope,
+    Prepare,
+    PreparedCertificate,
+    Proposal,
+    SignedViewChange,
+    ViewChange,
+)
+from consensus.new_view import compute_proposals
 from primitives.hashing import HashDomain, compute_hash
-from primitives.ids import Height
+from primitives.ids import Height, View
 from primitives.signing import SignatureDomain, is_public_key_sound, is_signature_valid
-from tests.simulation.byzantine import ForgedVotes, HugeNumbers
+from tests.simulation.bounds import find_excess
+from tests.simulation.byzantine import Flooding, ForgedVotes, HugeNumbers
 from tests.simulation.community import build_constitution, get_member_key, get_validator_key
 from tests.simulation.disk import JOURNAL
 from tests.simulation.network import Frame, Kind
@@ -55,6 +65,64 @@ def play_outage(seed: int) -> str | None:
                     world.restart(machine.index)
             world.run(2_000)
     return None
+
+
+def play_absent_primaries(seed: int) -> str | None:
+    """With one primary after the other missing, the time-out doubles up to its cap and no further."""
+    world = World(13, seed)
+    world.run(100)
+    for index in range(4):
+        world.kill(index)
+    sealed = world.community.grant(0)
+    world.submit(sealed)
+    world.run_until(lambda: world.is_committed(sealed), 30_000)
+    return None
+
+
+def play_flood(seed: int) -> str | None:
+    """What one replica says of later views is kept up to a bound."""
+    world = World(4, seed)
+    world.set_behaviour(3, Flooding(seed))
+    for _ in range(15):
+        world.run(1_000)
+        for machine in world.get_correct():
+            excess = find_excess(machine.get_process())
+            if excess is not None:
+                return excess
+    return None
+
+
+def play_flipped_twice(seed: int) -> str | None:
+    """A copy that was damaged is healed at the next start, so that damage to its twin is harmless later."""
+    world = World(4, seed)
+    world.submit(world.community.grant(0))
+    world.run(300)
+    machine = world.machines[1]
+    files = machine.disk.files
+    world.stop(1)
+    data = files.get(JOURNAL) or b""
+    place = data.find(machine.key.public)
+    vote = data[place + 40 : place + 90]  # of its signature, which stands again in the twin
+    files.flip(JOURNAL, place + Random(seed).randrange(32), seed % 8)
+    assert world.restart(1)
+    world.run(300)
+    world.stop(1)
+    data = files.get(JOURNAL) or b""
+    twin = data.find(vote, data.find(vote) + 1)
+    files.flip(JOURNAL, twin + 1, seed % 8)
+    return None if world.restart(1) else f"a healed copy was not there: {machine.refused_start}"
+
+
+def play_two_prepared(seed: int) -> str | None:
+    """Of two digests prepared at one sequence, the one of the later view is re-proposed."""
+    del seed
+    membership = build_constitution(4).membership
+    changes = []
+    for view, replica in enumerate(membership.replicas[:3]):
+        prepared = PreparedCertificate(Proposal(0, view, 1, bytes([view + 1]) * 32), b"", ())
+        changes.append(SignedViewChange(replica, b"", ViewChange(0, 3, None, (prepared,))))
+    (proposal,) = compute_proposals(membership, View(3), tuple(changes))
+    return None if proposal.digest == bytes([3]) * 32 else "an older prepared digest is re-proposed"
 
 
 def play_gap(seed: int) -> str | None:
@@ -155,6 +223,10 @@ def play_quota(seed: int) -> str | None:
 SCENES: dict[str, Scene] = {
     "long_chain": play_long_chain,
     "outage": play_outage,
+    "absent_primaries": play_absent_primaries,
+    "flood": play_flood,
+    "flipped_twice": play_flipped_twice,
+    "two_prepared": play_two_prepared,
     "gap": play_gap,
     "lone_complaint": play_lone_complaint,
     "evidence": play_evidence,
