@@ -70,4 +70,9 @@ ADVICE: dict[str, str] = {
     Rejection.VECTOR_ABOVE_LIMIT: "more energy than the pair or the connection carries; plan within the rating",
     Rejection.CLAIM_EXISTS: "the meter has claimed in this round; nothing needs to be done",
     Rejection.CLAIM_TOO_HIGH: "the claim is not above zero, or beyond the bound of the own trade; claim less",
+    Rejection.EVENT_UNKNOWN: "no event has this first slot; the utility announces them",
+    Rejection.EVENT_CLOSED: "the event has begun, is over or was cancelled; wait for the next one",
+    Rejection.EVENT_OVERLAPS: "another event covers one of the slots; choose other slots, or cancel that event",
+    Rejection.EVENT_LIMIT: "too many events are announced; wait until one is over",
+    Rejection.EVENT_TOO_FAR: "events are announced at most a month ahead; announce it later",
 }
