@@ -16,6 +16,7 @@ from cli import (
     inspection,
     meters,
     network,
+    rounds,
     settings,
     submit,
     tariff,
@@ -55,6 +56,7 @@ app.add_typer(validators.app, name="validators")
 app.add_typer(wallet.app, name="wallet")
 app.add_typer(meters.app, name="meter")
 app.add_typer(tariff.app, name="tariff")
+app.add_typer(rounds.app, name="round")
 app.add_typer(submit.app, name="submit")
 app.add_typer(transactions.app, name="tx")
 app.command()(balance)
