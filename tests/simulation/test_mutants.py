@@ -25,6 +25,8 @@ QUICK = (
     "block written without a sync",
     "vote performed before the sync",
     "evidence dropped",
+    "own newer votes are no news",
+    "one ballot is enough",
 )
 """Caught within a second or two each; the others are hunted by ``make mutants``."""
 

@@ -416,4 +416,39 @@ RECOVERY = (
     ),
 )
 
-MUTANTS: tuple[Mutant, ...] = (*AGREEMENT, *VIEW_CHANGES, *LEDGER, *DISKS, *RECOVERY)
+MEMBERS = (
+    Mutant(
+        "own newer votes are no news",
+        "consensus.silence:is_beyond",
+        "message = envelope.message",
+        "return False",
+        "restored_backup",
+        "a restored backup votes again where it voted",
+    ),
+    Mutant(
+        "silence of no length",
+        "consensus.silence:conclude",
+        "+ SILENT_WINDOWS * WINDOW",
+        "+ 0",
+        "restored_backup",
+        "a restored backup speaks before it has passed what it signed",
+    ),
+    Mutant(
+        "older journal accepted",
+        "node.home:_check_journal_whole",
+        "if journal.mark < known:",
+        "if False:",
+        "older_journal",
+        "a validator starts without what it promised last",
+    ),
+    Mutant(
+        "one ballot is enough",
+        "vm.contracts.validators:apply",
+        ">= get_quorum(len(current.validators))",
+        ">= 1",
+        "lone_ballot",
+        "one validator chooses all the others",
+    ),
+)
+
+MUTANTS: tuple[Mutant, ...] = (*AGREEMENT, *VIEW_CHANGES, *LEDGER, *DISKS, *RECOVERY, *MEMBERS)

@@ -5,12 +5,13 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from importlib import import_module
 from types import ModuleType
 
 from tests.simulation.community import forget_signed
 from tests.simulation.patches import replaced
+from vm.registry import CONTRACTS
 
 OWN_PACKAGES = ("primitives", "consensus", "vm", "node", "tests.simulation")
 
@@ -50,7 +51,23 @@ def mutated(mutant: Mutant) -> Iterator[None]:
         stack.callback(forget_signed)
         for place, name in find_places(owner, attribute, original):
             stack.enter_context(replaced(place, name, changed))
+        stack.enter_context(_contracts_changed(original, changed))
         yield
+
+
+@contextmanager
+def _contracts_changed(original: object, changed: object) -> Iterator[None]:
+    """Let the table of contracts call the changed function where it called the original."""
+    before = dict(CONTRACTS)
+    for name, contract in before.items():
+        entries = {
+            field.name: changed for field in fields(contract) if getattr(contract, field.name) is original
+        }
+        CONTRACTS[name] = replace(contract, **entries)  # type: ignore[arg-type]  # the same function but for one text
+    try:
+        yield
+    finally:
+        CONTRACTS.update(before)
 
 
 def find_target(mutant: Mutant) -> tuple[ModuleType, object, str]:

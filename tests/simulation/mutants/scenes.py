@@ -1,12 +1,18 @@
 """Short scenes for bugs that random seeds meet too seldom: each says what must be seen, and returns what was not."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from random import Random
 
 from consensus.authentication import check_envelope, sign_envelope
+from consensus.effects import Broadcast, Effect, Send
+from consensus.events import Event
 from consensus.messages import (
+    Checkpoint,
+    Commit,
     Complaint,
     Envelope,
+    Message,
     Prepare,
     PreparedCertificate,
     Proposal,
@@ -220,6 +226,68 @@ def play_quota(seed: int) -> str | None:
     )
 
 
+def play_restored_backup(seed: int) -> str | None:
+    """A validator that starts from an older copy of its home says nothing that binds its key."""
+    world = World(4, seed)
+    _commit(world, 2)
+    world.kill(2)
+    machine = world.machines[2]
+    backup = deepcopy(machine.disk)
+    world.restart(2)
+    world.run(1_000)
+    _commit(world, 3)
+    world.kill(2)
+    machine.disk, machine.is_damaged = backup, True
+    said: list[Message] = []
+
+    def hear(_now_ms: int, index: int, _event: Event, effects: list[Effect]) -> None:
+        if index == 2:
+            envelopes = [effect.envelope for effect in effects if isinstance(effect, Broadcast | Send)]
+            said.extend(e.message for e in envelopes if e.sender == machine.key.public)
+
+    world.told = hear
+    world.restart(2)
+    _commit(world, 5)
+    world.run(1_000)
+    if not machine.is_alive:
+        return "it took itself for somebody else"
+    votes = [message for message in said if isinstance(message, Prepare | Commit | Checkpoint | ViewChange)]
+    return f"it voted: {votes[0]}" if votes else None
+
+
+def play_older_journal(seed: int) -> str | None:
+    """A journal that is older than its chain is refused."""
+    world = World(4, seed)
+    _commit(world, 1)
+    world.kill(1)
+    machine = world.machines[1]
+    older = deepcopy(machine.disk.files)
+    world.restart(1)
+    world.run(500)
+    _commit(world, 3)
+    world.kill(1)
+    machine.is_damaged = True
+    machine.disk.files.clone_from(older)
+    return "an older journal was taken" if world.restart(1) else None
+
+
+def play_lone_ballot(seed: int) -> str | None:
+    """One validator alone changes nothing about who validates."""
+    world = World(4, seed, candidates=1)
+    world.run(100)
+    world.submit(world.community.cast(0, world.community.add(4)))
+    world.run(3_000)
+    epochs = {machine.state.epoch for machine in world.machines if machine.is_alive}
+    return None if epochs == {0} else f"one ballot began the epochs {sorted(epochs)}"
+
+
+def _commit(world: World, count: int) -> None:
+    for number in range(count):
+        sealed = world.community.grant(number % 4)
+        world.submit(sealed)
+        world.run_until(lambda sealed=sealed: world.is_committed(sealed), 10_000)  # type: ignore[misc]  # bound now
+
+
 SCENES: dict[str, Scene] = {
     "long_chain": play_long_chain,
     "outage": play_outage,
@@ -227,6 +295,9 @@ SCENES: dict[str, Scene] = {
     "flood": play_flood,
     "flipped_twice": play_flipped_twice,
     "two_prepared": play_two_prepared,
+    "restored_backup": play_restored_backup,
+    "older_journal": play_older_journal,
+    "lone_ballot": play_lone_ballot,
     "gap": play_gap,
     "lone_complaint": play_lone_complaint,
     "evidence": play_evidence,
