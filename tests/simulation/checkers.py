@@ -25,6 +25,9 @@ from consensus.messages import (
     ViewChange,
 )
 from node.storage import keys
+from node.storage.chain import ChainStore
+from node.storage.integrity import check_everything
+from node.storage.store import StoreCorrupt
 from primitives.batch import NULL_DIGEST
 from primitives.encoding import decode, encode
 from primitives.header import BlockHeader
@@ -207,6 +210,16 @@ class Checker:
         if machine.is_correct and not machine.is_damaged and height < signed:
             self._refuse("I6", machine, f"signed height {signed}, recovered to {height}")
 
+    def check_snapshot(self, machine: "Machine", chain: ChainStore) -> None:
+        """Refuse an installed state that is not the one of a block that was agreed on."""
+        header = chain.get_latest_header()
+        if self.chain.get(header.height) != header:
+            self._refuse("I7", machine, f"installed a snapshot of another block {header.height}")
+        try:
+            check_everything(chain)
+        except StoreCorrupt as error:
+            self._refuse("I7", machine, f"installed a snapshot that is not whole: {error}")
+
     def check_all_durable(self, machines: "list[Machine]") -> None:
         """Refuse when the latest certified block is not on a quorum of media."""
         if self.certified:
@@ -248,7 +261,12 @@ class Checker:
         holders = {
             machine.key.public
             for machine in members
-            if machine.is_correct and not machine.is_damaged and machine.disk.store.get_durable(key) == value
+            if machine.is_correct
+            and not machine.is_damaged
+            and (
+                machine.disk.store.get_durable(key) == value
+                or header.height <= int.from_bytes(machine.disk.store.get_durable(keys.PRUNED) or b"", "big")
+            )
         }
         faulty = {m.key.public for m in members if not m.is_correct or m.is_damaged}
         allowed = min(len(faulty), get_fault_tolerance(len(membership.replicas)))

@@ -74,6 +74,11 @@ class Disk:
         """Begin a new process on this disk: LevelDB makes durable what it reads at opening."""
         self.store.open()
 
+    def install_store(self, values: Mapping[bytes, bytes]) -> None:
+        """Let a whole store of these values take the place of the old one, at once and durably."""
+        self.store = VirtualStore(self)
+        self.store.load(values)
+
     def replace_store(self) -> None:
         """Move the store away, as an operator does with a damaged one; the journal stays."""
         self.store = VirtualStore(self)
@@ -274,6 +279,11 @@ class VirtualStore:
     def damage(self, key: bytes) -> None:
         """Let a value not have its checksum any more."""
         self._damaged.add(key)
+
+    def load(self, values: Mapping[bytes, bytes]) -> None:
+        """Hold these values, all of them durable."""
+        self._values = dict(values)
+        self._sorted = None
 
     def clone_from(self, other: "VirtualStore") -> None:
         """Take over what another disk holds durably, as from a backup."""

@@ -2,10 +2,10 @@
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
-from consensus.effects import FetchBatch, FetchBlocks
-from consensus.events import BatchFetched, BlocksFetched, Received
+from consensus.effects import Fetch, FetchBatch, FetchBlocks, FetchSnapshot
+from consensus.events import BatchFetched, BlocksFetched, BlocksPruned, Received
 from consensus.messages import Envelope
 from node.exchange import (
     PrunedAnswer,
@@ -19,6 +19,10 @@ from node.exchange import (
     encode_transactions_request,
 )
 from node.inbox import FORGED_POINTS, GOSSIP_PATIENCE_S, REQUEST_TIMEOUT_S, RESOLVING_MAX
+from node.snapshots.download import Download, Fault, Refusal, Stage
+from node.snapshots.fetcher import LIE_POINTS
+from node.snapshots.writer import SnapshotWriter
+from node.storage.memory import MemoryStore
 from primitives.batch import Batch, BatchHeader
 from primitives.encoding import DecodeError
 from primitives.ids import Digest, ReplicaId
@@ -67,12 +71,17 @@ class Fetcher:
         """Return how many errands are under way."""
         return len(self._running)
 
-    def fetch(self, fetch: FetchBatch | FetchBlocks) -> None:
+    def fetch(self, fetch: Fetch) -> None:
         """Get what the replica misses; the same question is asked once at a time."""
-        if isinstance(fetch, FetchBatch):
-            self._start(b"batch" + fetch.digest, self._fetch_batch(fetch))
-        else:
-            self._start(b"blocks", self._fetch_blocks(fetch))
+        match fetch:
+            case FetchBatch():
+                self._start(b"batch" + fetch.digest, self._fetch_batch(fetch))
+            case FetchBlocks():
+                self._start(b"blocks", self._fetch_blocks(fetch))
+            case FetchSnapshot():
+                self._start(b"snapshot", self._fetch_snapshot(fetch))
+            case _:
+                assert_never(fetch)
 
     def take_pre_prepare(
         self, peer: ReplicaId, envelope: Envelope, header: BatchHeader, digest: bytes
@@ -178,13 +187,17 @@ class Fetcher:
     def _fetch_blocks(self, fetch: FetchBlocks) -> Errand:
         process, host = self._process, self._process.host
         constitution = process.world.constitution
+        pruned = 0
         for peer in fetch.peers:
             answer = yield Ask(peer, RequestKind.BLOCKS, encode_height(fetch.first))
             try:
                 fetched = None if answer is None else decode_blocks(answer)
             except DecodeError:
                 continue
-            if fetched is None or isinstance(fetched, PrunedAnswer):
+            if isinstance(fetched, PrunedAnswer):
+                pruned += 1
+                continue
+            if fetched is None:
                 continue
             if fetched.certificate.header.epoch != host.replica.view.epoch:
                 continue
@@ -195,6 +208,29 @@ class Fetcher:
             process.world.hits["blocks_fetched"] += 1
             host.put(BlocksFetched(host.now(), fetched.blocks, fetched.certificate))
             return
+        if pruned >= min(host.replica.view.membership.weak_quorum, len(fetch.peers)):
+            host.put(BlocksPruned(host.now()))
+
+    def _fetch_snapshot(self, fetch: FetchSnapshot) -> Errand:
+        process = self._process
+        own, genesis_hash = process.storage.chain, process.world.constitution.genesis_hash
+        for peer in fetch.peers:
+            store = MemoryStore()
+            membership = process.host.replica.view.membership
+            download = Download(membership, genesis_hash, own, SnapshotWriter(store))
+            refusal: Refusal | None = None
+            while download.stage is not Stage.WHOLE and refusal is None:
+                question = download.question
+                answer = yield Ask(peer, question.kind, question.payload)
+                silence = Refusal(Fault.USELESS, "no answer")
+                refusal = silence if answer is None else download.take(answer)
+            if refusal is None and own.get_height() < download.height:
+                process.world.install_snapshot(process.machine, store)
+                return
+            if refusal is not None:
+                process.world.hits[f"snapshot_{refusal.fault.value}"] += 1
+                if refusal.fault is Fault.LIE:
+                    process.penalize(peer, LIE_POINTS, refusal.reason)
 
     def _iterate_sources(self, peer: ReplicaId) -> Iterator[ReplicaId]:
         state = self._process.host.replica.view

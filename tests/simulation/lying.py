@@ -18,6 +18,7 @@ from consensus.messages import (
     get_signed_bytes,
 )
 from node.exchange import BlocksAnswer, PrunedAnswer, RequestKind, decode_blocks, decode_transactions_request
+from node.snapshots.parts import PairsPage, decode_pairs_page
 from primitives.batch import NULL_DIGEST
 from primitives.encoding import DecodeError, encode
 from primitives.hashing import compute_transaction_id
@@ -27,6 +28,9 @@ from tests.simulation.byzantine import BEHAVIOURS, Builder, Liar
 from tests.simulation.network import Frame, Kind
 
 NEW_VIEW_LIES = ("omit", "alter", "null", "few", "twice", "forge", "extend")
+
+
+SNAPSHOT_QUESTIONS = frozenset(kind for kind in RequestKind if kind >= RequestKind.HANDOVERS)
 
 
 class BadNewView(Liar):
@@ -91,6 +95,8 @@ class LyingServer(Liar):
 
     def answer(self, question: int, payload: bytes, honest: bytes) -> bytes | None:
         self.hit()
+        if question in SNAPSHOT_QUESTIONS:
+            return self._spoil_snapshot(question, honest)
         if question == RequestKind.TRANSACTIONS:
             return self.random.choice((b"", encode(()), encode((b"no transaction",)), None))
         if question == RequestKind.BATCH:
@@ -100,6 +106,21 @@ class LyingServer(Liar):
         except DecodeError:
             return self.random.choice((b"", b"\xc0", None))
         return honest if isinstance(blocks, PrunedAnswer) else self._spoil(blocks)
+
+    def _spoil_snapshot(self, question: int, honest: bytes) -> bytes | None:
+        """Tell the truth most of the time, so that a lie comes late; a pair less is the lie that looks best."""
+        at = self.random.randrange(len(honest)) if honest else 0
+        match self.random.randrange(8):
+            case 0:
+                return honest[:at] + bytes((honest[at] ^ 1,)) + honest[at + 1 :] if honest else None
+            case 1:
+                return self.random.choice((b"", None, honest[:at], b"\xc0"))
+            case 2 | 3 if question == RequestKind.SNAPSHOT_PAIRS and honest:
+                pairs = list(decode_pairs_page(honest).pairs)
+                dropped = self.random.randrange(len(pairs)) if pairs else 0
+                return encode(PairsPage(tuple(pairs[:dropped] + pairs[dropped + 1 :])))
+            case _:
+                return honest
 
     def _spoil(self, answer: BlocksAnswer) -> bytes | None:
         blocks, certificate = answer.blocks, answer.certificate

@@ -5,9 +5,9 @@ with its three waits (for a sync, for an execution, for a timer) on the timeline
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from consensus.codec import NONCE_BYTES
 from consensus.effects import (
@@ -18,7 +18,6 @@ from consensus.effects import (
     EpochStarted,
     Equivocation,
     Fetch,
-    FetchSnapshot,
     Notice,
     Send,
     TimerName,
@@ -39,10 +38,11 @@ from node.inbox import FORGED_POINTS
 from node.intake import INVALID_POINTS, Intake, SubmitResult, SubmitStatus
 from node.mempool import Mempool, MempoolLimits
 from node.pinned_state import PinnedStates
+from node.pruning import Pruner
 from node.snapshots.server import SnapshotServer
 from node.storage.journal import JournalError, open_journal
 from node.storage.store import StoreError
-from node.upkeep import restore_handover
+from node.upkeep import Upkeep
 from node.verifier import Verifier
 from node.watch import Watch
 from p2p.frames import Channel
@@ -66,9 +66,22 @@ if TYPE_CHECKING:
 
     from tests.simulation.world import Machine, World
 
+T = TypeVar("T")
+
 IDLE = ThreadPoolExecutor(1)
 """For the parts that may use threads and are never asked to here: no thread is ever started."""
 
+
+class Inline(Executor):
+    """Does at once what production does in a thread of its own."""
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> "Future[T]":  # noqa: ANN401  # as Executor
+        future: Future[T] = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
+
+
+INLINE = Inline()
 MEMPOOL = MempoolLimits(2_000, 4_000_000, 500)
 EXECUTION_MS = 1
 
@@ -200,7 +213,6 @@ class Process:
         ledger = LedgerContext(constitution.genesis, constitution.genesis_hash)
         parameters = constitution.genesis.consensus
         replica = build_replica(constitution, self.storage, machine.key, self._draw_nonce())
-        restore_handover(chain, constitution.genesis, replica.view.stable)
         batcher = Batcher(ReplicaId(machine.key.public), self.mempool, parameters.heartbeat_ms)
         batcher.next_due_ms = compute_next_due_ms(ledger, Overlay(chain))
         applier = Applier(ledger, chain, chain.get_latest_header(), self.storage.tree, IDLE)
@@ -211,7 +223,12 @@ class Process:
         self.host._rewrite_above = world.rewrite_above  # production rewrites at megabytes
         self._watch = Watch(self.host, self.mempool, batcher, self, parameters)
         self.intake.connect(self, self.host.offer_batch)
-        self._answers = Answers(replica, self.mempool, chain, SnapshotServer(PinnedStates()))
+        self._pinned = PinnedStates()
+        pruner = Pruner(chain, world.keep_blocks)
+        snapshots = SnapshotServer(self._pinned)
+        self._upkeep = Upkeep(chain, constitution.genesis, snapshots, pruner, INLINE, INLINE)
+        self._upkeep.begin(replica.view.stable)
+        self._answers = Answers(replica, self.mempool, chain, snapshots)
         self.fetcher = Fetcher(self)
 
     def _open_storage(self, disk: Disk) -> Storage:
@@ -368,6 +385,8 @@ class Process:
         consumed = [receipt.transaction_id for receipt in result.receipts if receipt.consumed]
         unconsumed = [receipt.transaction_id for receipt in result.receipts if not receipt.consumed]
         self.intake.on_block(consumed, unconsumed, full=is_full(deliver.batch.transactions))
+        if self.world.keep_blocks:  # holding each state costs a copy of the store here
+            self._pinned.record_executed(result.header, self.storage.chain.snapshot(), result.tree)
 
     def on_step(self, event: Event, effects: Sequence[Effect]) -> None:
         self.world.note_step(self.machine, event, effects)
@@ -377,8 +396,10 @@ class Process:
     def on_notice(self, notice: Notice) -> None:
         if isinstance(notice, Certified):
             self.storage.chain.put_certificate(notice.certificate)
+            self._pinned.record_certificate(notice.certificate)
+            self._upkeep.on_certificate(notice.certificate)
         elif isinstance(notice, EpochStarted):
-            self.storage.chain.put_handover(notice.handover)
+            self._upkeep.keep_handover(notice.handover)
         elif isinstance(notice, ViewStarted):
             self._watch.restart_deadlines()
         elif isinstance(notice, Equivocation):
@@ -386,8 +407,7 @@ class Process:
         self.world.note_notice(self.machine, notice)
 
     def on_fetch(self, fetch: Fetch) -> None:
-        if not isinstance(fetch, FetchSnapshot):
-            self.fetcher.fetch(fetch)
+        self.fetcher.fetch(fetch)
 
     def _plan_watch(self) -> None:
         self.world.timeline.call(int(self._watch.period_s * 1000), self._look)

@@ -27,6 +27,7 @@ from node.errors import NodeError
 from node.intake import SubmitResult
 from node.storage.chain import ChainStore
 from node.storage.journal import JournalError
+from node.storage.memory import MemoryStore
 from node.storage.store import StoreError
 from primitives.encoding import Struct
 from primitives.ids import Digest, Height, ReplicaId
@@ -132,8 +133,10 @@ class World:
         candidates: int = 0,
         parameters: ConsensusParameters = PARAMETERS,
         is_started: bool = True,
+        keep_blocks: int = 0,
     ) -> None:
         self.size = validators
+        self.keep_blocks = keep_blocks
         self.constitution = build_constitution(validators, parameters)
         self.parameters = parameters
         self.community = Community(self.constitution.genesis_hash)
@@ -274,7 +277,7 @@ class World:
         """Check what is on all disks: equal chains, and what is certified on a quorum."""
         for machine in self.get_correct():
             chain = machine.get_chain()
-            for height in range(1, chain.get_height() + 1):
+            for height in range(chain.get_pruned_height() + 1, chain.get_height() + 1):
                 if chain.get_header(Height(height)) != self.checker.chain.get(height):
                     raise ViolationError("I1", machine.index, self.now_ms, f"another block {height} on disk")
         self._take_checked(lambda: self.checker.check_all_durable(self.machines))
@@ -314,6 +317,21 @@ class World:
         for target in self._homes.get(peer, ()):
             if self._is_linked(machine, self.machines[target]):
                 self._carry(machine, target, frame)
+
+    def install_snapshot(self, machine: Machine, store: MemoryStore) -> None:
+        """Let a validator open again with what it downloaded; it must be the state of a block that all agree on."""
+        chain = ChainStore(store)
+        header = chain.get_latest_header()
+        self.note(f"snapshot v{machine.index} {header.height}")
+        self._take_checked(lambda: self.checker.check_snapshot(machine, chain))
+        self._end(machine)
+        machine.disk.install_store(dict(store.iterate(b"")))
+        self.hits["snapshot_installed"] += 1
+        self.timeline.call(1, self._open_again, machine)
+
+    def _open_again(self, machine: Machine) -> None:
+        if machine.process is None:
+            self.restart(machine.index)
 
     def note_power_cut(self, machine: Machine) -> None:
         """Take note that the power went in the middle of a disk operation."""
