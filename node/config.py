@@ -79,7 +79,7 @@ for, and while it was downloaded, must still be there."""
 
 
 class StorageConfig(_Section, frozen=True):
-    """How many blocks below the last certified one are kept; 0 keeps all."""
+    """How many blocks are kept, the last certified one included; 0 keeps all."""
 
     keep_blocks: Annotated[int, msgspec.Meta(ge=0, le=2**53)] = 0
 

@@ -15,7 +15,7 @@ COMPACT_BLOCKS = 256
 
 
 class Pruner:
-    """Keeps ``keep_blocks`` blocks below the last certified one; 0 keeps all."""
+    """Keeps ``keep_blocks`` blocks, the last certified one included; 0 keeps all."""
 
     def __init__(self, chain: ChainStore, keep_blocks: int) -> None:
         self._chain = chain

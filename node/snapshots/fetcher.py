@@ -23,6 +23,10 @@ log = structlog.get_logger("gridbft.snapshots")
 REQUEST_TIMEOUT_S = 10.0
 """A page takes a second at 1 Mbit/s, the last handovers of 80 validators ten; then the next peer is asked."""
 
+ANSWER_PATIENCE_S = 3.0
+"""What an answer may take on the average beyond the first: a peer that gives less than 0.35 Mbit/s is left, so that one
+which always answers at the last moment does not hold a download up for hours."""
+
 ATTEMPTS_MAX = 3
 """How often one peer is asked anew because it let go of a snapshot meanwhile."""
 
@@ -83,12 +87,17 @@ class SnapshotFetcher:
                 self._chain,
                 SnapshotWriter(store),
             )
+            end_s = loop.time() + REQUEST_TIMEOUT_S
             while download.stage is not Stage.WHOLE:
                 question = download.question
-                try:
-                    answer = await self._network.request(
-                        peer, question.kind, question.payload, REQUEST_TIMEOUT_S
+                left_s = min(REQUEST_TIMEOUT_S, end_s - loop.time())
+                end_s += ANSWER_PATIENCE_S
+                if left_s <= 0:
+                    return Refusal(
+                        Fault.USELESS, f"an answer takes more than {ANSWER_PATIENCE_S:g} s on the average"
                     )
+                try:
+                    answer = await self._network.request(peer, question.kind, question.payload, left_s)
                 except RequestFailed as error:
                     return Refusal(Fault.USELESS, str(error))
                 refusal = await loop.run_in_executor(thread, download.take, answer)
