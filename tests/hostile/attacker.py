@@ -17,8 +17,8 @@ from tests.hostile.attack_process import AttackPlan
 from tests.integration.community import Community
 from tests.integration.validator import DEADLINE_S, PASSPHRASE, REPOSITORY, Validator
 
-WINDOW_TRANSACTIONS = 20
-"""A window lasts a second: several tell more of a busy machine than one long one."""
+WINDOW_TRANSACTIONS = 12
+"""A window lasts half a second: several tell more of a busy machine than one long one."""
 
 PERCENT = 99
 

@@ -83,6 +83,7 @@ async def wait_freed(validator: Validator, descriptors: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_hostile_clients_and_strangers_all_at_once_leave_honest_ones_as_they_were(
     tmp_path: Path, record_property: Note
 ) -> None:
@@ -101,6 +102,7 @@ def test_hostile_clients_and_strangers_all_at_once_leave_honest_ones_as_they_wer
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_a_member_that_says_valid_things_without_end_is_too_much_for_itself_only(
     tmp_path: Path, record_property: Note
 ) -> None:
