@@ -12,8 +12,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from random import Random
 
-from node.storage.memory import MemoryStore
-from node.storage.store import StoreCorrupt, StoreFailed, StoreFull, StoreSnapshot, compute_range
+from node.storage.memory import MemorySnapshot, MemoryStore
+from node.storage.store import (
+    SNAPSHOTS_MAX,
+    StoreCorrupt,
+    StoreFailed,
+    StoreFull,
+    StoreSnapshot,
+    compute_range,
+)
 
 SECTOR_BYTES = 512
 
@@ -248,6 +255,20 @@ class VirtualFiles:
             raise OSError(code, os.strerror(code))
 
 
+class VirtualSnapshot(MemorySnapshot):
+    """A copy of the values of one moment."""
+
+    def __init__(self, values: Mapping[bytes, bytes], others: "set[VirtualSnapshot]") -> None:
+        copy = MemoryStore()
+        copy.write(values, sync=True)
+        super().__init__(copy, copy.snapshot()._get_content())  # nobody else shares the copy
+        self._others = others
+
+    def close(self) -> None:
+        super().close()
+        self._others.discard(self)
+
+
 class VirtualStore:
     """A ``Store`` with LevelDB's promises: a write is whole or absent, unsynced ones are lost from the end."""
 
@@ -258,6 +279,7 @@ class VirtualStore:
         self._undo: list[dict[bytes, bytes | None]] = []
         self._failure: str | None = None
         self._damaged: set[bytes] = set()
+        self._snapshots: set[VirtualSnapshot] = set()
 
     def open(self) -> None:
         """Make what was written and not synced durable, and forget the failure of an earlier process."""
@@ -319,9 +341,11 @@ class VirtualStore:
             self._undo.clear()
 
     def snapshot(self) -> StoreSnapshot:
-        copy = MemoryStore()
-        copy.write(self._values, sync=True)
-        return copy.snapshot()
+        if len(self._snapshots) >= SNAPSHOTS_MAX:
+            raise StoreFailed(f"{SNAPSHOTS_MAX} snapshots are open; close those that are no longer read")
+        snapshot = VirtualSnapshot(self._values, self._snapshots)
+        self._snapshots.add(snapshot)
+        return snapshot
 
     def compact(self, first: bytes, last: bytes) -> None:
         del first, last  # removed keys take no space

@@ -4,6 +4,9 @@ from random import Random
 
 import pytest
 
+from primitives.quorum import get_fault_tolerance
+from tests.simulation.campaign import compute_progress_bound_ms
+from tests.simulation.community import PARAMETERS
 from tests.simulation.disk import JOURNAL
 from tests.simulation.network import Weather
 from tests.simulation.timeline import StuckError
@@ -34,6 +37,19 @@ def test_a_dead_primary_is_replaced_and_comes_back(validators: int) -> None:
     world.restart(0)
     world.run_until(lambda: world.is_committed(sealed) and world.machines[0].state.view >= 1, 5_000)
     world.check()
+
+
+@pytest.mark.parametrize("validators", [4, 7, 10, 13])
+def test_with_f_primaries_in_a_row_dead_progress_comes_within_the_bound(validators: int) -> None:
+    world = World(validators)
+    world.run(100)
+    faulty = get_fault_tolerance(validators)
+    for index in range(faulty):
+        world.kill(index)
+    sealed = world.community.grant(0)
+    world.submit(sealed)
+    took = world.run_until(lambda: world.is_committed(sealed), compute_progress_bound_ms(PARAMETERS, faulty))
+    assert took > PARAMETERS.request_deadline_ms
 
 
 def test_all_lose_power_together_and_go_on() -> None:

@@ -124,7 +124,7 @@ VIEW_CHANGES = (
         "consensus.certificates:_check_signers",
         "if any(later <= earlier for earlier, later in pairwise(signers)):",
         "if False:",
-        "forged_certificates",
+        "one_signer",
         "one replica signs for a quorum",
     ),
     Mutant(

@@ -4,10 +4,14 @@ from collections.abc import Callable
 from copy import deepcopy
 from random import Random
 
+from msgspec import structs
+
 from consensus.authentication import check_envelope, sign_envelope
+from consensus.certificates import check_certificate
 from consensus.effects import Broadcast, Effect, Send
 from consensus.events import Event
 from consensus.messages import (
+    Certificate,
     Checkpoint,
     Commit,
     Complaint,
@@ -16,6 +20,7 @@ from consensus.messages import (
     Prepare,
     PreparedCertificate,
     Proposal,
+    Signature,
     SignedViewChange,
     ViewChange,
 )
@@ -129,6 +134,18 @@ def play_two_prepared(seed: int) -> str | None:
         changes.append(SignedViewChange(replica, b"", ViewChange(0, 3, None, (prepared,))))
     (proposal,) = compute_proposals(membership, View(3), tuple(changes))
     return None if proposal.digest == bytes([3]) * 32 else "an older prepared digest is re-proposed"
+
+
+def play_one_signer(seed: int) -> str | None:
+    """A certificate that one replica signed for all is none, wherever it comes from."""
+    world = World(4, seed)
+    constitution, machine = world.constitution, world.machines[seed % 4]
+    header = structs.replace(machine.state.executed, height=5)
+    signed = sign_envelope(machine.key, constitution.genesis_hash, Checkpoint(header)).signature
+    forged = Certificate(header, (Signature(machine.key.public, signed),) * 3)
+    if check_certificate(constitution.membership, constitution.genesis_hash, forged) is None:
+        return "one replica's signature, three times, is a certificate"
+    return None
 
 
 def play_gap(seed: int) -> str | None:
@@ -298,6 +315,7 @@ SCENES: dict[str, Scene] = {
     "restored_backup": play_restored_backup,
     "older_journal": play_older_journal,
     "lone_ballot": play_lone_ballot,
+    "one_signer": play_one_signer,
     "gap": play_gap,
     "lone_complaint": play_lone_complaint,
     "evidence": play_evidence,
