@@ -195,7 +195,7 @@ METHODS: dict[str, Method] = {
     "soak": Method(
         "Floods and hostile peers",
         "Clients and a member with a real key flood, dribble, stall and repeat against running validators while honest"
-        " clients submit through the attacked one. The p99 is the largest under any attack.",
+        " clients submit through the attacked one.",
         {},
         _list("violations"),
     ),
