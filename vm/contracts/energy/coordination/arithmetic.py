@@ -79,6 +79,22 @@ def solve_pairs(
     return Pairs(targets, prices), Residuals(primal, dual, count, 2, traded_x2 // 2, residual_x2 // 2)
 
 
+def bind_pairs(vectors: Sequence[Sequence[int]], before: Pairs, active: Sequence[bool], slots: int) -> Pairs:
+    """Return what both sides of each pair said: the smaller quantity, doubled, at the price that both were told."""
+    homes = len(vectors)
+    targets = [[0] * (slots * (homes - 1)) for _ in range(homes)]
+    for a in range(homes):
+        for b in range(a + 1, homes):
+            if not (active[a] and active[b]):
+                continue
+            at_a, at_b = (b - 1) * slots, a * slots
+            for slot in range(slots):
+                mine, theirs = vectors[a][at_a + slot], vectors[b][at_b + slot]
+                agreed = max(min(mine, -theirs), 0) - max(min(-mine, theirs), 0)
+                targets[a][at_a + slot], targets[b][at_b + slot] = 2 * agreed, -2 * agreed
+    return Pairs(targets, before.prices_x2)
+
+
 def solve_exchange(
     sums_wh: Sequence[int], prices_nano: Sequence[int], present: int, rho: int
 ) -> tuple[int, ...]:

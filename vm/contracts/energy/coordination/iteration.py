@@ -7,6 +7,7 @@ from vm.contracts.energy.coordination.arithmetic import (
     Pairs,
     Residuals,
     balance_rho,
+    bind_pairs,
     compute_costs,
     compute_exchange_residuals,
     is_within,
@@ -122,16 +123,20 @@ def solve_round(context: Context, first_slot_s: int, found: Round) -> None:
     if found.active < 2:  # noqa: PLR2004  # a trade takes two
         void_round(context, first_slot_s, found)
         return
-    if found.form == Form.BILATERAL:
-        residuals = _solve_bilateral(state, first_slot_s, found, seats)
+    rows = _read_rows(state, first_slot_s, seats)
+    exchange = state.read(get_exchange_key(first_slot_s), Exchange)
+    if exchange is None:
+        residuals = _solve_bilateral(state, first_slot_s, found, seats, rows)
         is_near = is_within(residuals, found.terms.tolerance_mwh)
     else:
-        residuals = _solve_exchange(state, first_slot_s, found)
+        residuals = _solve_exchange(state, first_slot_s, found, exchange)
         is_near = is_within(residuals, found.terms.tolerance_mwh, EXCHANGE_DUAL_FACTOR)
     is_small = residuals.residual_wh * RESIDUAL_PARTS <= residuals.traded_wh
     # An iteration in which nobody spoke moves nothing and proves nothing.
     has_converged = found.submitted > 0 and is_near and is_small
     is_over = found.iteration >= found.terms.iterations_max or first_slot_s * 1000 <= context.time_ms
+    if is_over and not has_converged:
+        _bind_to_words(state, first_slot_s, found, seats, rows, exchange)
     solved = replace_round(
         found,
         converged=has_converged,
@@ -167,20 +172,17 @@ def _is_within_limits(context: CallContext, found: Round, trades_wh: tuple[int, 
     return all(abs(sum(trades_wh[slot :: found.slots])) <= limit_wh for slot in range(found.slots))
 
 
-def _solve_bilateral(state: Overlay, first_slot_s: int, found: Round, seats: Seats) -> Residuals:
+def _solve_bilateral(
+    state: Overlay, first_slot_s: int, found: Round, seats: Seats, rows: list[Row]
+) -> Residuals:
     slots = found.slots
-    rows = [state.read(get_row_key(first_slot_s, meter), Row) for meter, _ in seats]
-    known = [row for row in rows if row is not None]
-    cells = (len(seats) - 1) * slots
-    vectors = [member.trades_wh or (0,) * cells for _, member in seats]
-    active = [member.active for _, member in seats]
-    before = Pairs([list(row.targets_x2) for row in known], [list(row.prices_x2) for row in known])
-    after, residuals = solve_pairs(vectors, before, active, slots, found.rho)
+    vectors, active = _list_vectors(found, seats), [member.active for _, member in seats]
+    after, residuals = solve_pairs(vectors, _build_pairs(rows), active, slots, found.rho)
     demands = None
     if found.iteration == 1 and found.terms.preference == Preference.DEMAND:
         demands = [sum(max(-sum(vector[slot::slots]), 0) for slot in range(slots)) for vector in vectors]
     for index, (meter, _) in enumerate(seats):
-        costs = known[index].costs
+        costs = rows[index].costs
         if demands is not None:
             others = demands[:index] + demands[index + 1 :]
             costs = compute_costs(others, found.terms.fee, found.terms.preference_price)
@@ -194,9 +196,44 @@ def _solve_bilateral(state: Overlay, first_slot_s: int, found: Round, seats: Sea
     return residuals
 
 
-def _solve_exchange(state: Overlay, first_slot_s: int, found: Round) -> Residuals:
+def _bind_to_words(
+    state: Overlay,
+    first_slot_s: int,
+    found: Round,
+    seats: Seats,
+    rows: list[Row],
+    exchange: Exchange | None,
+) -> None:
+    """A round that ends before it converged binds nobody beyond its last word, in energy and in price."""
+    if exchange is not None:
+        solved = _read_exchange(state, first_slot_s)
+        kept = Exchange(solved.sums_wh, solved.solved_wh, exchange.prices_nano, 0, solved.volume_wh)
+        state.write(get_exchange_key(first_slot_s), kept)
+        return
+    active = [member.active for _, member in seats]
+    bound = bind_pairs(_list_vectors(found, seats), _build_pairs(rows), active, found.slots)
+    for index, (meter, _) in enumerate(seats):
+        targets, prices = tuple(bound.targets_x2[index]), tuple(bound.prices_x2[index])
+        row = Row(targets, prices, rows[index].costs, rows[index].open_to)
+        state.write(get_row_key(first_slot_s, meter), row)
+
+
+def _read_rows(state: Overlay, first_slot_s: int, seats: Seats) -> list[Row]:
+    rows = [state.read(get_row_key(first_slot_s, meter), Row) for meter, _ in seats]
+    return [row for row in rows if row is not None]
+
+
+def _list_vectors(found: Round, seats: Seats) -> list[tuple[int, ...]]:
+    """Return the members' newest vectors; who has not spoken yet trades nothing."""
+    return [member.trades_wh or (0,) * get_vector_length(found) for _, member in seats]
+
+
+def _build_pairs(rows: list[Row]) -> Pairs:
+    return Pairs([list(row.targets_x2) for row in rows], [list(row.prices_x2) for row in rows])
+
+
+def _solve_exchange(state: Overlay, first_slot_s: int, found: Round, exchange: Exchange) -> Residuals:
     key = get_exchange_key(first_slot_s)
-    exchange = _read_exchange(state, first_slot_s)
     residuals = compute_exchange_residuals(
         exchange.sums_wh, exchange.solved_wh, exchange.moved_squares, exchange.volume_wh, found.active
     )

@@ -22,7 +22,6 @@ from vm.contracts.energy.response.records import (
     get_slot_key,
 )
 from vm.contracts.energy.settlement import get_progress
-from vm.genesis import PRICE_MAX
 from vm.receipt import Rejection
 from vm.state import Overlay
 
@@ -31,6 +30,9 @@ SLOTS_MAX = 24
 
 BASELINE_DAYS_MAX = 10
 """Ten days of ten, the longest baseline in use."""
+
+REWARD_MAX = 10**7
+"""Ten currency units per kWh: above any reward, and an event of all meters stays below 64 bits."""
 
 EVENTS_MAX = 16
 """Announced at a time."""
@@ -77,7 +79,7 @@ def check_announce_event(context: CallContext, call: AnnounceEvent) -> Rejection
         return Rejection.NOT_ALLOWED
     if not 0 < call.slots <= SLOTS_MAX or not 0 < call.baseline_days <= BASELINE_DAYS_MAX:
         return Rejection.ARGUMENTS_INVALID
-    if not 0 <= call.reward <= PRICE_MAX:
+    if not 0 <= call.reward <= REWARD_MAX:
         return Rejection.PRICE_INVALID
     slot_s = context.ledger.genesis.energy.slot_s
     if call.first_slot_s < 0 or call.first_slot_s % slot_s:

@@ -9,8 +9,8 @@ from vm.contracts.ledger import GRID, Asset
 from vm.receipt import Rejection
 
 FEED_IN, RETAIL = 80_000, 220_000
-PRICE = 150_000 - 50 * 100
-"""λ after one iteration in which a and b are off by 100 Wh together, at ρ 100."""
+PRICE = 150_000
+"""λ as both were told: a round that ends before it converged moves no price after the last word."""
 
 
 def agree(terms: Terms | None = None, homes: tuple[str, ...] = ("a", "b")) -> RoundOfHomes:
@@ -18,7 +18,7 @@ def agree(terms: Terms | None = None, homes: tuple[str, ...] = ("a", "b")) -> Ro
     found = RoundOfHomes(homes=homes, terms=terms or make_terms(iterations_max=1))
     assert found.open() is None
     vectors = {name: found.vector(name) for name in homes}
-    vectors["a"], vectors["b"] = found.vector("a", b=[250, 0, 0]), found.vector("b", a=[-150, 0, 0])
+    vectors["a"], vectors["b"] = found.vector("a", b=[250, 0, 0]), found.vector("b", a=[-200, 0, 0])
     found.say(vectors)
     assert found.round().status == Status.FIXED
     return found
@@ -44,11 +44,27 @@ def test_both_sides_of_a_pair_agree_to_the_same_energy_at_the_same_price() -> No
 
 
 def test_half_a_watt_hour_is_left_to_both() -> None:
+    homes = RoundOfHomes(homes=("a", "b"), terms=make_terms(tolerance_mwh=10**6))
+    homes.open()
+    homes.say({"a": homes.vector("a", b=[1001, -3, 1]), "b": homes.vector("b", a=[-1000, 0, 0])})
+    assert homes.round().converged
+    assert homes.agreement("a").net_wh == (1000, -1, 0)
+    assert homes.agreement("b").net_wh == (-1000, 1, 0)
+    # λ moved by half of ρ x what they were off, in micro-currency, rounded down.
+    assert homes.agreement("a").prices == (150_000 - 50, 150_000 + 150, 150_000 - 50)
+
+
+@pytest.mark.parametrize(
+    ("a_wh", "b_wh", "agreed"),
+    [(300, -200, 200), (200, -300, 200), (-300, 200, -200), (300, 200, 0), (-300, -200, 0), (0, -500, 0)],
+)
+def test_a_round_that_ends_early_binds_nobody_to_more_than_it_said(a_wh: int, b_wh: int, agreed: int) -> None:
     homes = RoundOfHomes(homes=("a", "b"), terms=make_terms(iterations_max=1))
     homes.open()
-    homes.say({"a": homes.vector("a", b=[201, -3, 1]), "b": homes.vector("b", a=[-200, 0, 0])})
-    assert homes.agreement("a").net_wh == (200, -1, 0)
-    assert homes.agreement("b").net_wh == (-200, 1, 0)
+    homes.say({"a": homes.vector("a", b=[a_wh, 0, 0]), "b": homes.vector("b", a=[b_wh, 0, 0])})
+    assert not homes.round().converged
+    assert homes.agreement("a").net_wh[0] == agreed == -homes.agreement("b").net_wh[0]
+    assert homes.agreement("a").prices[0] == 150_000
 
 
 def test_the_fee_is_paid_by_both_sides_to_the_grid() -> None:
@@ -63,8 +79,7 @@ def test_an_exchange_shares_the_scarce_side_in_proportion() -> None:
     homes.say({"a": (300, 0, 10), "b": (100, 0, 10), "c": (-200, -50, -30)})
     nets = [homes.agreement(name).net_wh for name in "abc"]
     assert nets == [(150, 0, 10), (50, 0, 10), (-200, 0, -20)]
-    price = (150_000_000 - 100 * 1000 * 200 // 3) // 1000
-    assert homes.agreement("a").paid_nano[0] == -150 * price
+    assert homes.agreement("a").paid_nano[0] == -150 * 150_000
     assert sum(homes.agreement(name).paid_nano[0] for name in "abc") == 0
 
 
@@ -131,7 +146,7 @@ def test_whoever_is_not_in_the_round_is_settled_as_ever() -> None:
     homes = RoundOfHomes(terms=make_terms(iterations_max=1))
     homes.open(members=(homes.account("a"), homes.account("b")))
     homes.submit("a", (250, 0, 0))
-    homes.submit("b", (-150, 0, 0))
+    homes.submit("b", (-200, 0, 0))
     meter(homes, a=(0, 200), b=(200, 0), c=(70, 0))
     assert homes.community.line("c", LEAD_SLOTS).net_nano == 70 * RETAIL
 

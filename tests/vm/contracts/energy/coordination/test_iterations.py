@@ -186,7 +186,7 @@ def test_a_round_ends_at_its_first_slot_wherever_it_is() -> None:
     assert late == Rejection.ROUND_CLOSED
     found = homes.round()
     assert (found.status, found.converged) == (Status.FIXED, False)
-    assert homes.agreement("a").net_wh[0] == 200
+    assert homes.agreement("a").net_wh[0] == 100
 
 
 def test_a_round_ends_at_its_last_iteration_and_says_that_it_has_not_converged() -> None:

@@ -12,13 +12,13 @@ from vm.contracts.energy.response.events import (
     AHEAD_S,
     BASELINE_DAYS_MAX,
     EVENTS_MAX,
+    REWARD_MAX,
     SLOTS_MAX,
     Phase,
     get_phase,
 )
 from vm.contracts.energy.response.records import Choice, Event, Status, get_choice_key, get_event_key
 from vm.contracts.ledger import GRID, Asset
-from vm.genesis import PRICE_MAX
 from vm.receipt import Rejection
 from vm.state import read_record
 
@@ -217,7 +217,7 @@ def test_a_cancelled_event_is_forgotten_and_its_slots_are_free() -> None:
         ({"baseline_days": 0}, Rejection.ARGUMENTS_INVALID),
         ({"baseline_days": BASELINE_DAYS_MAX + 1}, Rejection.ARGUMENTS_INVALID),
         ({"reward": -1}, Rejection.PRICE_INVALID),
-        ({"reward": PRICE_MAX + 1}, Rejection.PRICE_INVALID),
+        ({"reward": REWARD_MAX + 1}, Rejection.PRICE_INVALID),
         ({"first_slot_s": 1}, Rejection.SLOT_MISALIGNED),
         ({"first_slot_s": 0}, Rejection.SLOT_STARTED),
         ({"first_slot_s": 2**62 - 2**62 % HOUR}, Rejection.EVENT_TOO_FAR),
