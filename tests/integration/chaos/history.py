@@ -93,7 +93,9 @@ async def find_imbalances(community: Community, load: Load) -> list[str]:
                 lines[slot_s].append(line)
         for slot_s in load.slots_s:
             slot = await client.get_slot(slot_s)
-            if slot.settled and not is_slot_conserved(slot, lines[slot_s]):
+            if not slot.settled:
+                found.append(f"the slot {slot_s}, of which all readings are in, did not settle")
+            elif not is_slot_conserved(slot, lines[slot_s]):
                 found.append(f"the slot {slot_s} does not sum to zero")
     return found
 
