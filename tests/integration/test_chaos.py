@@ -15,7 +15,7 @@ from tests.integration.chaos.faults import (
     protect_disk,
     step_clock,
 )
-from tests.integration.chaos.history import find_forks
+from tests.integration.chaos.history import find_forks, find_lost
 from tests.integration.chaos.weather import CUTS
 
 
@@ -92,3 +92,35 @@ def test_two_chains_that_differ_in_anything_at_one_height_are_a_fork(spoiled: st
     chain = [build_block(height) for height in range(1, 5)]
     other = [*chain[:2], build_block(3, **{spoiled: "other"}), chain[3]]
     assert list(find_forks({"node0": chain, "node1": other})) == ["node0 and node1 differ in block 3"]
+
+
+def test_what_stands_once_where_its_receipt_says_is_not_lost() -> None:
+    chain = [build_block(height) for height in range(1, 5)]
+    assert list(find_lost({get_name(2): 2, get_name(4): 4}, {get_name(9): "EXPIRED"}, chain)) == []
+
+
+def test_what_stands_elsewhere_or_nowhere_is_lost() -> None:
+    chain = [build_block(height) for height in range(1, 5)]
+    found = list(find_lost({get_name(2): 3, get_name(9): 4}, {}, chain))
+    assert [line.rpartition(", ")[2] for line in found] == ["stands in 2", "stands in None"]
+
+
+def test_what_is_applied_in_two_blocks_is_doubled_and_what_is_refused_in_the_second_is_not() -> None:
+    first = build_block(1)
+    again = build_block(2, transactions=first["transactions"])
+    assert len(list(find_lost({}, {}, [first, again]))) == 1
+    refused = build_block(2, transactions=[{"id": get_name(1).hex(), "rejection": "NONCE_USED"}])
+    assert list(find_lost({}, {}, [first, refused])) == []
+
+
+def test_what_was_proven_as_refused_must_not_be_applied() -> None:
+    assert len(list(find_lost({}, {get_name(1): "EXPIRED"}, [build_block(1)]))) == 1
+
+
+def test_a_gap_in_the_chain_is_found() -> None:
+    assert "block 3 stands at 2" in list(find_lost({}, {}, [build_block(1), build_block(3)]))
+
+
+def get_name(height: int) -> bytes:
+    """Return the id of the transaction in the block that ``build_block`` makes."""
+    return height.to_bytes(32, "big")

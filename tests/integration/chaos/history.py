@@ -29,7 +29,8 @@ async def find_violations(
     await community.wait_agreed()
     chains = {each.name: await community.read_blocks(each) for each in community.validators}
     longest = max(chains.values(), key=len)
-    found = [*find_forks(chains), *find_lost(community, load, longest)]
+    heights = {name: outcome.height for name, outcome in community.acknowledged.items()}
+    found = [*find_forks(chains), *find_lost(heights, load.refused, longest)]
     for validator in community.validators:
         coins = await community.read_coins(validator)
         if coins != len(load.granted):
@@ -58,8 +59,10 @@ def find_forks(chains: Mapping[str, Blocks]) -> Iterator[str]:
 KEPT = ("height", "digest", "parent", "state_root", "receipts_root", "transactions")
 
 
-def find_lost(community: Community, load: Load, blocks: Blocks) -> Iterator[str]:
-    """Yield acknowledged transactions that do not stand where their receipt says, and whatever was applied twice."""
+def find_lost(
+    acknowledged: Mapping[bytes, int], refused: Mapping[bytes, str], blocks: Blocks
+) -> Iterator[str]:
+    """Yield transactions that do not stand at the height of their receipt, were applied twice, or although refused."""
     places: dict[str, int] = {}
     for number, block in enumerate(blocks, 1):
         if block["height"] != number:
@@ -70,10 +73,10 @@ def find_lost(community: Community, load: Load, blocks: Blocks) -> Iterator[str]
             if entry["id"] in places:
                 yield f"{entry['id']} is applied in blocks {places[entry['id']]} and {number}"
             places[entry["id"]] = number
-    for name, outcome in community.acknowledged.items():
-        if places.get(name.hex()) != outcome.height:
-            yield f"{name.hex()}, acknowledged in {outcome.height}, stands in {places.get(name.hex())}"
-    for name, reason in load.refused.items():
+    for name, height in acknowledged.items():
+        if places.get(name.hex()) != height:
+            yield f"{name.hex()}, acknowledged in {height}, stands in {places.get(name.hex())}"
+    for name, reason in refused.items():
         if name.hex() in places:
             yield f"{name.hex()}, refused with {reason}, is applied in {places[name.hex()]}"
 
