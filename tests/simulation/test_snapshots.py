@@ -2,35 +2,10 @@
 
 import pytest
 
-from consensus.replica import describe_phase
 from tests.simulation.lying import LyingServer
+from tests.simulation.mutants.snapshot_scenes import SNAPSHOT_SCENES
+from tests.simulation.returning import KEEP, LIMIT_MS, commit, fall_behind, is_following
 from tests.simulation.world import World
-
-KEEP = 4
-LIMIT_MS = 120_000
-
-
-def commit(world: World, among: list[int], count: int = 1) -> None:
-    for _ in range(count):
-        sealed = world.community.grant(0)
-        world.submit(sealed, to=among)
-        world.run_until(lambda sealed=sealed: world.is_committed(sealed, among), LIMIT_MS)  # type: ignore[misc]
-
-
-def is_following(world: World, index: int) -> bool:
-    machine = world.machines[index]
-    return machine.is_alive and describe_phase(machine.state) == "normal"
-
-
-def fall_behind(world: World, sleeper: int) -> list[int]:
-    """Let the others commit and prune beyond what one knows; return the others."""
-    others = [index for index in range(world.size) if index != sleeper]
-    commit(world, [*others, sleeper])
-    world.kill(sleeper)
-    commit(world, others, 3 * KEEP)
-    pruned = [world.machines[index].get_chain().get_pruned_height() for index in others]
-    assert min(pruned) > world.machines[sleeper].get_chain().get_height()
-    return others
 
 
 def test_blocks_are_let_go_while_the_network_runs_and_nothing_else_changes() -> None:
@@ -101,3 +76,9 @@ def test_a_new_member_begins_with_a_snapshot_of_an_epoch_that_its_genesis_does_n
     world.kill(0)
     commit(world, [1, 2, 3, 4, 5])
     world.check()
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("name", SNAPSHOT_SCENES)
+def test_the_best_lies_fail_and_who_comes_back_is_right_in_the_end(name: str, seed: int) -> None:
+    assert SNAPSHOT_SCENES[name](seed) is None

@@ -451,4 +451,39 @@ MEMBERS = (
     ),
 )
 
-MUTANTS: tuple[Mutant, ...] = (*AGREEMENT, *VIEW_CHANGES, *LEDGER, *DISKS, *RECOVERY, *MEMBERS)
+SNAPSHOTS = (
+    Mutant(
+        "pairs of a snapshot unchecked",
+        "node.snapshots.download:Download._take_pairs",
+        "if not is_leaf_of(self._writer.get_bucket(get_bucket_index(key)), key, value):",
+        "if False:",
+        "snapshot_with_a_false_value",
+        "a liar writes a value into the state of who comes back",
+    ),
+    Mutant(
+        "certificate of a snapshot unchecked",
+        "node.snapshots.download:Download._advance_trust",
+        "problem = check_certificate(members, self._genesis_hash, certificate)",
+        "problem = None",
+        "snapshot_of_nothing",
+        "a liar gives who comes back any state it likes",
+    ),
+    Mutant(
+        "snapshot whole before its pairs came",
+        "node.snapshots.download:Download._finish_if_whole",
+        "if self._pairs < self._leaves:",
+        "if False:",
+        "snapshot",
+        "a state without its values is installed",
+    ),
+    Mutant(
+        "blocks beyond the certified one let go",
+        "node.pruning:Pruner.step",
+        "height < certified - self._keep_blocks",
+        "height <= certified",
+        "snapshot",
+        "what is not certified yet is gone",
+    ),
+)
+
+MUTANTS: tuple[Mutant, ...] = (*AGREEMENT, *VIEW_CHANGES, *LEDGER, *DISKS, *RECOVERY, *MEMBERS, *SNAPSHOTS)
