@@ -182,8 +182,12 @@ async def _measure(stage: Stage, load: Load, findings: Findings) -> None:
 
 
 def _is_settled(found: list[Mapping[str, Any]]) -> bool:
-    """Tell whether all follow in one view; who has forgotten votes does so in silence."""
-    return all(s["phase"] in {"normal", "silent"} for s in found) and len({s["view"] for s in found}) == 1
+    """Tell whether all that vote follow in one view.
+
+    Who has forgotten votes may wait alone in a later one: it says nothing, so that nobody joins it before it votes.
+    """
+    voting = [status for status in found if status["phase"] != "silent"]
+    return all(s["phase"] == "normal" for s in voting) and len({s["view"] for s in voting}) == 1
 
 
 def _count(findings: Findings, community: Community, load: Load) -> None:
