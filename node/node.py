@@ -180,8 +180,8 @@ def _introduce(
         replica = build_replica(constitution, storage, identity.key, secrets.token_bytes(NONCE_BYTES))
         current = replica.view.membership
         if current == candidates[0]:
-            book = PeerBook(config.peers, storage.chain, newest)
-            book.check(current, own.public_key)
+            book = PeerBook(own.name, config.peers, storage.chain, newest)
+            book.check(current)
             return replica, identity, own, book
         known = [current, *known]
 

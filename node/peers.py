@@ -31,9 +31,13 @@ class PeerBook:
     """The addresses of members. Members at the time when this home was made may be ahead of its chain: both count."""
 
     def __init__(
-        self, listed: Sequence[PeerConfig], state: StateReader, newest: Membership | None = None
+        self, own: str, listed: Sequence[PeerConfig], state: StateReader, newest: Membership | None = None
     ) -> None:
-        """Take what config.toml lists, the ledger, and the newest membership that the home was made with."""
+        """Take the own name, what config.toml lists, the ledger, and the newest membership the home was made with.
+
+        Whoever has the own name is no peer, whatever its key: that of before is this node's as well.
+        """
+        self._own = own
         self._listed = {peer.name: peer for peer in listed}
         self._state = state
         self._newest = newest
@@ -43,13 +47,13 @@ class PeerBook:
         members = {each.public_key: each for each in membership.validators}
         if self._newest is not None and self._newest.epoch > membership.epoch:
             members |= {each.public_key: each for each in self._newest.validators}
-        return tuple(members.values())
+        return tuple(each for each in members.values() if each.name != self._own)
 
     def build(self, membership: Membership) -> tuple[PeerAddress, ...]:
         """Return the members' addresses; one that nobody knows is empty, and that member is waited for."""
         return tuple(self._find_address(each) for each in self.get_members(membership))
 
-    def check(self, membership: Membership, own: bytes) -> None:
+    def check(self, membership: Membership) -> None:
         """Refuse a home that does not know where its peers are.
 
         Whoever config.toml lists beyond the members may become one, and is left alone until then. Of members that
@@ -65,7 +69,7 @@ class PeerBook:
         unknown = [
             each.name
             for each in newest.validators
-            if each.public_key != own and not self._find_address(each).host
+            if each.name != self._own and not self._find_address(each).host
         ]
         if unknown:
             raise HomeError(

@@ -68,7 +68,7 @@ def test_a_joining_home_starts_as_whom_its_bundle_says(
         identities[0],
         bundle.validator,
     )
-    PeerBook(config.peers, NoLedger()).check(constitution.membership, bundle.validator.public_key)
+    PeerBook(config.name, config.peers, NoLedger()).check(constitution.membership)
     assert [(peer.name, peer.host) for peer in config.peers] == [
         (each.name, f"host-{each.name}") for each in genesis.validators
     ]

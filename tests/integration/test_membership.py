@@ -13,7 +13,7 @@ import pytest
 from cli.bundle import Bundle, read_bundle
 from cli.failure import ExitCode
 from cli.network_spec import ConsensusSpec
-from cli.node_keys import open_identities
+from cli.node_keys import NEXT_KEY_PATH, NODE_KEY_PATH, open_identities
 from meter.outcomes import OutcomeUnknown
 from meter.proofs import build_trust_anchor
 from node.identity import Identity
@@ -113,6 +113,10 @@ class Assembly:
         )
 
 
+def put_next_key_in_place(validator: Validator) -> None:
+    (validator.home / NEXT_KEY_PATH).replace(validator.home / NODE_KEY_PATH)
+
+
 def open_identity(validator: Validator) -> Identity:
     return open_identities(validator.home, PASSPHRASE.encode())[-1]
 
@@ -208,6 +212,19 @@ async def rotate(assembly: Assembly, validator: Validator) -> None:
     assert assembly.identities[name].key.public == bundle.validator.public_key != old
 
 
+async def rotate_while_down(assembly: Assembly, validator: Validator) -> None:
+    """Replace the key of a validator that is down: its operator puts the second key in the place of the first."""
+    await assembly.community.run_cli("network", "rotate", "--home", validator.home)
+    await validator.stop()
+    bundle = read_bundle(validator.home / "validator.next.bundle", assembly.genesis)
+    old = assembly.identities[validator.name].key.public
+    await assembly.decide("replace", Replace(old, bundle.validator, bundle.endpoint), assembly.members)
+    put_next_key_in_place(validator)
+    assembly.identities[validator.name] = open_identity(validator)
+    validator.start()
+    await assembly.await_links()
+
+
 async def kill_at_the_boundary(assembly: Assembly, bundle: Bundle, newcomer: Validator) -> None:
     """Let a newcomer in, and kill a member between the ballot that decides and the first block of the new epoch."""
     community, victim = assembly.community, assembly.members[0]
@@ -294,6 +311,7 @@ def test_who_slept_through_a_change_and_who_joins_after_it_find_their_way(tmp_pa
             await sixth.stop()
             sixth.start()
             await assembly.await_links()
+            await rotate_while_down(assembly, sleeper)
             await community.deliver([community.sign_grant() for _ in range(20)], sixth)
             await check(assembly)
             await check_offline(assembly, tmp_path / "auditor")

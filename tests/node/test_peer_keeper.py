@@ -28,7 +28,7 @@ def build_keeper(station: Station, *others: Member) -> PeerKeeper:
     own = station.member
     identities = [Identity(each.key, each.key_pem) for each in (own, *others)]
     validator = Validator(own.name, own.key.public, own.certificate)
-    return PeerKeeper(PeerBook(LISTED, Ledger()), station.network, validator, identities)
+    return PeerKeeper(PeerBook(own.name, LISTED, Ledger()), station.network, validator, identities)
 
 
 def get_names(station: Station) -> list[str]:
