@@ -87,6 +87,12 @@ FeeOption = Annotated[int, typer.Option(metavar=PRICE_METAVAR, help="What each s
 PenaltyOption = Annotated[
     int, typer.Option(metavar=PRICE_METAVAR, help="What a seller pays for what it does not deliver.")
 ]
+PreferenceOption = Annotated[
+    int,
+    typer.Option(
+        metavar=PRICE_METAVAR, help="What the least preferred partner costs in a plan; preferred by demand."
+    ),
+]
 WorkersOption = Annotated[int, typer.Option(metavar="N", help="Processes that work for the homes.")]
 SchedulerOption = Annotated[
     str | None,
@@ -118,6 +124,7 @@ def tem(
     retail: RetailOption = RETAIL_DEFAULT,
     fee: FeeOption = 0,
     penalty: PenaltyOption = 0,
+    preference: PreferenceOption = 0,
     workers: WorkersOption = 1,
     scheduler: SchedulerOption = None,
     as_json: JsonOption = False,
@@ -127,7 +134,7 @@ def tem(
     from cli.simulate.options import RunFlags, SourceFlags, TermFlags, build_options
 
     source = SourceFlags(homes, context, day, days, only, count, spec, forecast)
-    terms = TermFlags(form, rho, tolerance, iterations, balancing, fee, penalty, feed_in, retail)
+    terms = TermFlags(form, rho, tolerance, iterations, balancing, fee, penalty, feed_in, retail, preference)
     options = build_options(source, terms, RunFlags(workers, scheduler, as_json, output))
     try:
         from cli.simulate.run import run_simulation

@@ -6,7 +6,7 @@ from pathlib import Path
 from cli.demo.options import PACKAGED_CONTEXT, PACKAGED_READINGS, find_packaged
 from cli.failure import build_usage_error
 from cli.simulate.settings import FEED_IN_DEFAULT, ITERATIONS_DEFAULT, RETAIL_DEFAULT
-from vm.contracts.energy.coordination.calls import Form
+from vm.contracts.energy.coordination.calls import Form, Preference
 from vm.contracts.energy.coordination.rounds import BALANCING_MAX, ITERATIONS_MAX
 from vm.genesis import PRICE_MAX
 
@@ -40,6 +40,8 @@ class SimulationOptions:
     retail: int
     fee: int
     penalty: int
+    preference: Preference
+    preference_price: int
     spec: Path | None
     only: tuple[str, ...]
     count: int | None
@@ -77,6 +79,7 @@ class TermFlags:
     penalty: int = 0
     feed_in: int = FEED_IN_DEFAULT
     retail: int = RETAIL_DEFAULT
+    preference_price: int = 0
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,8 @@ def build_options(source: SourceFlags, terms: TermFlags, run: RunFlags) -> Simul
         raise build_usage_error(f"--form {terms.form}: bilateral or exchange")
     form = Form[terms.form.upper()]
     _check_numbers(source, terms, run)
+    if terms.preference_price and form == Form.EXCHANGE:
+        raise build_usage_error("--preference: an exchange has no partners to prefer; use --form bilateral")
     names = tuple(name.strip() for name in source.only.split(",")) if source.only else ()
     if names and source.count is not None:
         raise build_usage_error("--only and --count: choose homes by name or make so many of them, not both")
@@ -125,6 +130,8 @@ def build_options(source: SourceFlags, terms: TermFlags, run: RunFlags) -> Simul
         retail=terms.retail,
         fee=terms.fee,
         penalty=terms.penalty,
+        preference=Preference.DEMAND if terms.preference_price else Preference.NONE,
+        preference_price=terms.preference_price,
         spec=source.spec,
         only=names,
         count=source.count,
@@ -148,6 +155,7 @@ def _check_numbers(source: SourceFlags, terms: TermFlags, run: RunFlags) -> None
         "--retail": terms.retail,
         "--fee": terms.fee,
         "--penalty": terms.penalty,
+        "--preference": terms.preference_price,
     }
     for flag, price in prices.items():
         _check_range(flag, price, 0, PRICE_MAX)

@@ -27,10 +27,12 @@ POLL_S = 0.05
 POLL_MAX_S = 1.0
 """Between two looks at the round: soon after an answer, ever slower while others think."""
 DELIVERY_TIMEOUT_S = 60.0
-OVERTAKEN = frozenset(
-    {Rejection.ITERATION_OTHER, Rejection.VECTOR_EXISTS, Rejection.ROUND_CLOSED, Rejection.NONCE_USED}
-)
-"""Refusals that mean: the round went on meanwhile. The agent reads it again."""
+CLAIM_ATTEMPTS = 3
+"""A claim that nobody proves within three minutes is given up: the trades stand without it."""
+OVERTAKEN = frozenset({Rejection.ITERATION_OTHER, Rejection.VECTOR_EXISTS, Rejection.ROUND_CLOSED})
+"""Refusals that mean: the round went on, or holds the vector already. The agent reads it again."""
+PASSING = frozenset({Rejection.NONCE_USED, Rejection.EXPIRED, Rejection.QUOTA_EXCEEDED})
+"""Refusals of the envelope: the same call is signed anew."""
 
 
 class AgentError(Exception):
@@ -73,6 +75,7 @@ class Agent:
         self._tell = tell
         self._record = record
         self._participant: Participant | None = None
+        self._said = ""
         self.sent = Sent([])
 
     async def take_part(self, timeout_s: float) -> RoundView:
@@ -90,9 +93,8 @@ class Agent:
             if view is not None:
                 if view.round.status != Status.OPEN:
                     return view
-                if self._is_awaited(view, answered):
-                    answered = await self._answer(view)
-                    pause_s = POLL_S
+                if self._is_awaited(view, answered) and await self._answer(view):
+                    answered, pause_s = view.round.iteration, POLL_S
                     continue
             await asyncio.sleep(pause_s)
             pause_s = min(1.5 * pause_s, POLL_MAX_S)
@@ -107,8 +109,11 @@ class Agent:
 
         """
         outcome = self._get_participant(view).finish(view.agreement, retail, feed_in)
+        claim = ClaimRelief(self._first_slot_s, outcome.claim_nano)
         if outcome.claim_nano and view.round.status == Status.FIXED:
-            await self._deliver("claim_relief", ClaimRelief(self._first_slot_s, outcome.claim_nano))
+            for _ in range(CLAIM_ATTEMPTS):
+                if await self._deliver("claim_relief", claim):
+                    break
         return outcome
 
     async def _read(self) -> RoundView | None:
@@ -116,7 +121,7 @@ class Agent:
         try:
             return await read_round(self._client, self._first_slot_s, self._signer.account)
         except ClientError as error:
-            self._tell(str(error))
+            self._say(str(error))
             await self._client.get_certified_height()  # leads on to the validators of a later epoch
             return None
 
@@ -129,8 +134,8 @@ class Agent:
             raise AgentError(f"{self._day.name} was silent too often and is left out of the round")
         return view.round.iteration > max(member.iteration, answered)
 
-    async def _answer(self, view: RoundView) -> int:
-        """Say the vector of the awaited iteration and return its number."""
+    async def _answer(self, view: RoundView) -> bool:
+        """Say the vector of the awaited iteration; tell whether the chain has it, or awaits another."""
         found, member = view.round, view.member
         participant = self._get_participant(view)
         trades: Trades
@@ -141,17 +146,23 @@ class Agent:
             trades = participant.answer_row(view.row, found.rho)
         else:
             raise AgentError("the round shows neither a row nor an exchange")
-        await self._deliver("submit_vector", SubmitVector(self._first_slot_s, found.iteration, trades))
-        return found.iteration
+        vector = SubmitVector(self._first_slot_s, found.iteration, trades)
+        return await self._deliver("submit_vector", vector)
 
-    async def _deliver(self, method: str, record: Struct) -> None:
-        """Sign a call under a fresh nonce and wait for its verified result.
+    async def _deliver(self, method: str, record: Struct) -> bool:
+        """Sign a call under a fresh nonce and wait for its verified result; False when it has to be said again.
+
+        Saying it again is safe: of two equal vectors, or claims, the ledger applies one.
 
         Raises:
-            AgentError: refused for good, or nobody could prove anything in time.
+            AgentError: refused for good.
 
         """
-        account = await self._client.get_account(self._signer.account.hex())
+        try:
+            account = await self._client.get_account(self._signer.account.hex())
+        except ClientError as error:
+            self._say(str(error))
+            return False
         call = Call("coordination", method, encode(record))
         transaction = self._signer.sign(call, Nonce(account.nonce_hint), Height(account.height))
         self.sent.transactions.append(transaction)
@@ -160,12 +171,20 @@ class Agent:
         self._record(outcome, int((monotonic() - begin_s) * 1000))
         match outcome:
             case RefusedByNetwork(rejection=rejection) | RefusedByNode(rejection=rejection):
-                if rejection not in OVERTAKEN:
+                if rejection not in OVERTAKEN | PASSING:
                     raise AgentError(f"{self._day.name}: {method} was refused: {rejection}")
+                return rejection in OVERTAKEN
             case OutcomeUnknown(reason=reason):
-                raise AgentError(f"{self._day.name}: {method}: {reason}")
+                self._say(reason)
+                return False
             case _:
-                pass
+                return True
+
+    def _say(self, line: str) -> None:
+        """Tell why it does not go on, once."""
+        if line != self._said:
+            self._said = line
+            self._tell(line)
 
     def _get_participant(self, view: RoundView) -> Participant:
         if self._participant is None:

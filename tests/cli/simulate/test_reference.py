@@ -157,6 +157,23 @@ def test_a_fee_removes_trades_that_go_round_in_circles() -> None:
     assert charged[0] < 1.05 * charged[1]
 
 
+def test_preferences_steer_trades_to_those_with_more_demand_and_cost_little() -> None:
+    def share(terms: TermFlags) -> tuple[float, float]:
+        """Return the part of all trades that the home with most demand is in, and the cost together."""
+        simulation, result = play_day(0, terms)
+        names = [home.name for home in simulation.homes]
+        gross = {
+            name: sum(map(abs, each.quantities_wh))
+            for name, each in zip(names, result.agreements, strict=True)
+            if each is not None
+        }
+        return gross["CL15"] / sum(gross.values()), sum(each.together for each in result.outcomes)
+
+    plain, steered = share(TermFlags()), share(TermFlags(preference_price=30_000))
+    assert steered[0] > plain[0]
+    assert steered[1] < 1.05 * plain[1]
+
+
 def test_the_command_prints_one_line_of_json(gridbft: Command) -> None:
     ended = gridbft("simulate", "tem", "--only", FIVE, "--json")
     assert ended.code == ExitCode.OK

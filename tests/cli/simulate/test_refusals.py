@@ -37,6 +37,7 @@ def refuse(gridbft: Command, *flags: object) -> str:
         (("--balancing", "1"), "--balancing 1"),
         (("--workers", "0"), "--workers 0"),
         (("--fee", "-1"), "--fee -1"),
+        (("--preference", "9", "--form", "exchange"), "--preference: an exchange has no partners"),
         (("--feed-in", "900000"), "--feed-in 900000: above the retail price"),
         (("--only", "CL01,CL99"), "has no home CL99"),
         (("--only", "CL01,CL01"), "a home is named twice"),
