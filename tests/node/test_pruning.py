@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from consensus.catch_up import SNAPSHOT_BEYOND
 from consensus.messages import Certificate, Signature
+from node.config import KEEP_BLOCKS_MIN
 from node.exchange import PrunedAnswer, RequestKind, decode_blocks, encode_height
 from node.pruning import COMPACT_BLOCKS, STEP_BLOCKS_MAX, STEP_TRANSACTIONS_MAX, Pruner
+from node.snapshots.server import RENEW_BLOCKS
 from node.storage.chain import ChainStore
 from node.storage.integrity import check_everything, open_tree
 from node.storage.leveldb import open_leveldb
@@ -124,6 +127,12 @@ def test_a_pruned_chain_opens_and_is_whole() -> None:
     assert source.chain.get_pruned_height() == 4
     assert open_tree(source.chain).root == source.header.state_root
     check_everything(source.chain)
+
+
+def test_whoever_needs_a_snapshot_is_below_every_one_that_is_held() -> None:
+    """Else an old state would be offered to one whose next blocks are gone, and be of no use to it."""
+    assert KEEP_BLOCKS_MIN > RENEW_BLOCKS
+    assert SNAPSHOT_BEYOND > RENEW_BLOCKS
 
 
 def test_handovers_stay_when_their_blocks_go() -> None:
