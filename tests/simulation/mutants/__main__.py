@@ -11,7 +11,7 @@ from tests.simulation.mutants.hunts import HUNTS
 from tests.simulation.mutants.mutation import Mutant, mutated
 from tests.simulation.workers import UsageError, check_jobs, play_all
 
-SEEDS_MAX = 60
+SEEDS_MAX = 100
 """A mutant that so many seeds do not catch is missed."""
 
 CATCHES = 2

@@ -41,7 +41,7 @@ AGREEMENT = (
         "consensus.ordering:check_instance",
         "proposal.digest)) >= quorum:",
         "proposal.digest)) >= 1:",
-        "seeds",
+        "prepared_at_one",
         "what few committed is lost in a view change",
     ),
     Mutant(
@@ -100,7 +100,7 @@ VIEW_CHANGES = (
         "consensus.view_change:say_view_change",
         "if instance.prepared is not None and is_in_window(state, sequence)",
         "if False",
-        "seeds",
+        "committed_at_one",
         "what one replica committed is replaced in the next view",
     ),
     Mutant(
@@ -371,7 +371,7 @@ RECOVERY = (
         "consensus.recovery:_restore_record",
         "_get_instance(state, certificate.proposal.sequence).prepared = certificate",
         "pass",
-        "seeds",
+        "committed_at_one_restarted",
         "what a replica helped to commit is missing in its view change",
     ),
     Mutant(
@@ -395,7 +395,7 @@ RECOVERY = (
         "consensus.catch_up:_are_linked",
         "later.height == earlier.height + 1 and later.parent == earlier.compute_digest()",
         "True",
-        "lying_server",
+        "false_block",
         "a false block in the middle stops whoever catches up",
     ),
     Mutant(

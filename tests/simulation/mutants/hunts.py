@@ -7,7 +7,7 @@ from primitives.quorum import get_fault_tolerance
 from tests.simulation.campaign import draw_plan, play_plan
 from tests.simulation.checkers import ViolationError
 from tests.simulation.memory import remember_signatures
-from tests.simulation.mutants import scenes
+from tests.simulation.mutants import scenes, splits
 from tests.simulation.mutants.snapshot_scenes import SNAPSHOT_SCENES
 from tests.simulation.timeline import StuckError
 
@@ -59,5 +59,5 @@ HUNTS: dict[str, Hunt] = {
     "censoring": build_hunt("censoring"),
     "silent": build_hunt("silent"),
     "lying_and_silent": build_hunt("lying_server", "silent", validators=7),
-    **{name: build_scene(play) for name, play in (scenes.SCENES | SNAPSHOT_SCENES).items()},
+    **{name: build_scene(play) for name, play in (scenes.SCENES | splits.SPLITS | SNAPSHOT_SCENES).items()},
 }

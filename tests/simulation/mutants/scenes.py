@@ -8,8 +8,8 @@ from msgspec import structs
 
 from consensus.authentication import check_envelope, sign_envelope
 from consensus.certificates import check_certificate
-from consensus.effects import Broadcast, Effect, Send
-from consensus.events import Event
+from consensus.effects import Broadcast, Deliver, Effect, Send
+from consensus.events import BlocksFetched, Event
 from consensus.messages import (
     Certificate,
     Checkpoint,
@@ -146,6 +146,24 @@ def play_one_signer(seed: int) -> str | None:
     if check_certificate(constitution.membership, constitution.genesis_hash, forged) is None:
         return "one replica's signature, three times, is a certificate"
     return None
+
+
+def play_false_block(seed: int) -> str | None:
+    """Blocks that are not linked to the certified one are not executed, whoever gave them."""
+    world = World(4, seed)
+    world.run(100)
+    world.network.isolate(3)
+    _commit(world, 4, [0, 1, 2])
+    world.run(500)
+    chain, host = world.machines[0].get_chain(), world.machines[3].get_process().host
+    blocks = [block for height in range(1, 5) if (block := chain.get_block(Height(height))) is not None]
+    certificate = chain.get_certificate(Height(4))
+    assert certificate is not None
+    false = structs.replace(blocks[1].header, state_root=bytes(32))
+    blocks[1] = structs.replace(blocks[1], header=false)
+    effects = host.replica.step(BlocksFetched(host.now(), tuple(blocks), certificate))
+    is_taken = any(isinstance(effect, Deliver) for effect in effects)
+    return "blocks were taken that are not linked" if is_taken else None
 
 
 def play_gap(seed: int) -> str | None:
@@ -298,11 +316,11 @@ def play_lone_ballot(seed: int) -> str | None:
     return None if epochs == {0} else f"one ballot began the epochs {sorted(epochs)}"
 
 
-def _commit(world: World, count: int) -> None:
+def _commit(world: World, count: int, at: list[int] | None = None) -> None:
     for number in range(count):
         sealed = world.community.grant(number % 4)
-        world.submit(sealed)
-        world.run_until(lambda sealed=sealed: world.is_committed(sealed), 10_000)  # type: ignore[misc]  # bound now
+        world.submit(sealed, to=at)
+        world.run_until(lambda sealed=sealed: world.is_committed(sealed, at), 10_000)  # type: ignore[misc]  # bound now
 
 
 SCENES: dict[str, Scene] = {
@@ -316,6 +334,7 @@ SCENES: dict[str, Scene] = {
     "older_journal": play_older_journal,
     "lone_ballot": play_lone_ballot,
     "one_signer": play_one_signer,
+    "false_block": play_false_block,
     "gap": play_gap,
     "lone_complaint": play_lone_complaint,
     "evidence": play_evidence,
