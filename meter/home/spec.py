@@ -5,13 +5,14 @@ here, so that a model built from a spec has a solution or a named reason why not
 """
 
 import math
-import tomllib
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
+from primitives.encoding import DecodeError
+from primitives.text import decode_toml
 from vm.genesis import is_name_sound
 
 SPEC_BYTES_MAX = 1024 * 1024
@@ -227,6 +228,8 @@ def check_home(spec: HomeSpec) -> None:
     if spec.car is not None:
         if not _is_within(spec.car.efficiency, 0.05, 1):
             raise HomeError(HomeProblem.CAR_IMPOSSIBLE, "the car's efficiency is 0.05 to 1")
+        if abs(spec.car.energy_wh) > ENERGY_WH_MAX:
+            raise HomeError(HomeProblem.CAR_IMPOSSIBLE, f"the car's energy_wh is at most {ENERGY_WH_MAX}")
         needed = math.ceil(spec.car.energy_wh / spec.car.efficiency)
         _check_window(HomeProblem.CAR_IMPOSSIBLE, "the car", needed, spec.car.power_w, spec.car)
     if spec.heating is not None:
@@ -299,8 +302,8 @@ def _parse(path: Path) -> dict[str, object]:
     if len(data) > SPEC_BYTES_MAX:
         raise HomeError(HomeProblem.FILE_UNREADABLE, f"{path}: more than {SPEC_BYTES_MAX} bytes")
     try:
-        return tomllib.loads(data.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        return decode_toml(data)
+    except DecodeError as error:
         raise HomeError(HomeProblem.FILE_MALFORMED, f"{path}: {_to_line(error)}") from None
 
 

@@ -27,8 +27,8 @@ INPUT_TIMEOUT_S = 10
 MEMORY_MB = 1024
 """Interpreter, our modules and the fuzzer's tables take 200; more is a decoder that allocates what it reads of."""
 
-START_S = 120.0
-"""For importing and instrumenting on a busy machine, beside the time for the inputs themselves."""
+START_S = 600.0
+"""For importing and instrumenting beside a dozen other processes: a fuzzer that is beyond it hangs."""
 
 _EXECUTIONS = re.compile(r"stat::number_of_executed_units:\s*(\d+)")
 

@@ -1,9 +1,12 @@
 """Valid inputs of every decoder, to begin from: one of each kind, deterministic, small."""
 
+from functools import cache
 from typing import Any, get_args
 
 import msgspec
 
+from cli.bundle import Bundle, encode_bundle
+from cli.certificates import make_tls_identity
 from cli.client_settings import ClientSettings, ValidatorEnd, render_client_settings
 from cli.network_spec import EXAMPLE
 from consensus.codec import encode_envelope, encode_record
@@ -18,7 +21,7 @@ from p2p.frames import Channel, encode_frame
 from p2p.handshake import LINK_VERSION, NONCE_BYTES, Hello
 from p2p.transfer import encode_answer, encode_refusal, encode_request
 from primitives.encoding import Struct, encode
-from primitives.header import Block
+from primitives.header import Block, Validator
 from primitives.ids import Height
 from primitives.sealing import NONCE_BYTES as SEAL_NONCE_BYTES
 from primitives.sealing import SALT_BYTES, SEAL_VERSION, SealedSecret
@@ -28,6 +31,7 @@ from tests.consensus.test_codec import MESSAGES, RECORDS
 from tests.meter.networks import METER, METER_KEY, prove, sign_call
 from tests.node.storage.journals import GROUPS, build_sample
 from tests.vm.ledger import make_genesis
+from vm.contracts.validators import Endpoint
 from vm.receipt import Receipt
 from vm.registry import CONTRACTS
 from vm.state_root import build_tree, update_tree
@@ -287,3 +291,53 @@ def list_error_answers() -> list[bytes]:
 
 def list_clock_steps() -> list[bytes]:
     return [b'{"time_ms":1497253800000,"hold_ms":1497253800000}']
+
+
+HOME_SPEC = """\
+[default]
+grid_w = 10000
+
+[home.H1]
+demand_price = 1.5
+battery = { capacity_wh = 6400, efficiency = 0.95 }
+car = { energy_wh = 8000, from_hour = 18.0, to_hour = 24.0 }
+heating = { power_w = 3000, gain = -0.8 }
+appliances = [{ name = "washing", energy_wh = 900, power_w = 2000 }]
+offers = [{ reward = 0.1, baseline_wh = 500, from_hour = 17.0, to_hour = 20.0 }]
+"""
+HOUSEHOLDS = """\
+slot_start_utc,home,load_wh,pv_wh
+2017-06-12T08:00:00Z,H1,500,0
+2017-06-12T09:00:00Z,H1,450,1200
+"""
+SURROUNDINGS = """\
+slot_start_utc,retail_price_uusd_per_kwh,outdoor_temp_centi_c
+2017-06-12T08:00:00Z,220000,-1250
+2017-06-12T09:00:00Z,90000,2150
+"""
+SURROUNDINGS_FIRST_S = 1_497_254_400
+
+
+def list_home_specs() -> list[bytes]:
+    return [HOME_SPEC.encode()]
+
+
+def list_households() -> list[bytes]:
+    return [HOUSEHOLDS.encode()]
+
+
+def list_surroundings() -> list[bytes]:
+    return [SURROUNDINGS.encode(), SURROUNDINGS.replace(",outdoor_temp_centi_c", ",else").encode()]
+
+
+@cache
+def list_bundles() -> list[bytes]:
+    """Return what a new validator gives to the others; a certificate is made for it."""
+    genesis = make_genesis()
+    validator = Validator("node4", name(1), make_tls_identity("node4").certificate)
+    return [encode_bundle(genesis, Bundle(validator, Endpoint("127.0.0.1", 7104)))]
+
+
+def list_bills() -> list[bytes]:
+    meter = METER.hex()
+    return [f'{{"meter":"{meter}","home":"x","height":1,"lines":[]}}'.encode()]

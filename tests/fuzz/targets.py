@@ -11,12 +11,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
+from cli.bill_check import Bill, BillProblem, read_bill
+from cli.bundle import decode_bundle, encode_bundle
 from cli.client_settings import parse_client_settings
 from cli.failure import CliError
 from cli.network_spec import parse_spec
 from consensus.codec import decode_envelope, decode_record, encode_envelope, encode_record
 from consensus.messages import Message
 from meter import answers
+from meter.home.spec import HomeError
+from meter.home.spec import read_homes as read_home_specs
 from meter.keystore import KeyFileInvalidError, parse_key_label
 from meter.proofs import (
     decode_certified_receipt,
@@ -25,6 +29,7 @@ from meter.proofs import (
     read_state_proof,
 )
 from meter.sources.csv import read_context, read_homes, read_readings
+from meter.sources.household import Surroundings, read_households, read_surroundings
 from meter.sources.table import SourceError
 from node.api.admin import decode_step
 from node.api.errors import ApiProblem
@@ -54,10 +59,11 @@ from p2p.frames import FrameError, decode_frames
 from p2p.handshake import HandshakeError, decode_hello
 from p2p.transfer import decode_request, decode_response, encode_request
 from primitives.encoding import DecodeError, decode, encode
-from primitives.ids import Digest
+from primitives.ids import Digest, UnixSeconds
 from tests.fuzz import consequences as then
 from tests.fuzz import seeds
 from tests.fuzz.consequences import BrokenPromise, is_canonical
+from tests.vm.ledger import make_genesis
 from vm.genesis import decode_genesis
 from vm.transaction import decode_transaction
 
@@ -114,6 +120,16 @@ def _decode_answer(data: bytes) -> object:
     if not data:
         raise answers.AnswerError("no question")
     return answers.decode_answer(data[1:], seeds.ANSWERS[data[0] % len(seeds.ANSWERS)])
+
+
+def _decode_bill(data: bytes) -> Bill:
+    """Decode a bill that a validator claims, with what is hex inside it."""
+    return read_bill(answers.decode_answer(data, answers.BillAnswer))
+
+
+def _read_surroundings(path: Path) -> Surroundings:
+    first_s = seeds.SURROUNDINGS_FIRST_S
+    return read_surroundings(path, (UnixSeconds(first_s), UnixSeconds(first_s + 3600)), 1)
 
 
 def _decode_ids(data: bytes) -> list[Digest]:
@@ -242,6 +258,7 @@ _OTHERS = (
         seeds.list_calls,
         lambda data, value: is_canonical(encode)(data[1:], value),
     ),
+    Target("client_bill", _decode_bill, (answers.AnswerError, BillProblem), seeds.list_bills),
     Target("body_transactions", partial(decode_array, what="transactions"), _PROBLEM, seeds.list_bodies),
     Target("body_ids", _decode_ids, _PROBLEM, seeds.list_id_bodies),
     Target("body_clock", decode_step, _PROBLEM, seeds.list_clock_steps),
@@ -304,6 +321,22 @@ _OTHERS = (
     Target("csv_readings", partial(_read_file, read_readings), _TABLE, seeds.list_readings),
     Target("csv_homes", partial(_read_file, read_homes), _TABLE, seeds.list_homes),
     Target("csv_prices", partial(_read_file, read_context), _TABLE, seeds.list_prices),
+    Target(
+        "bundle",
+        partial(decode_bundle, path=Path("node4.bundle"), genesis=make_genesis()),
+        _USAGE,
+        seeds.list_bundles,
+        is_canonical(partial(encode_bundle, make_genesis())),
+    ),
+    Target(
+        "home_spec",
+        partial(_read_file, read_home_specs),
+        (HomeError,),
+        seeds.list_home_specs,
+        bytes_per_byte=TOML_BYTES_PER_BYTE,
+    ),
+    Target("csv_households", partial(_read_file, read_households), _TABLE, seeds.list_households),
+    Target("csv_surroundings", partial(_read_file, _read_surroundings), _TABLE, seeds.list_surroundings),
 )
 # fmt: on
 

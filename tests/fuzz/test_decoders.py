@@ -14,8 +14,8 @@ from tests.fuzz.mutations import HUGE_LENGTHS, INPUT_BYTES_MAX, NESTS, NUMBERS, 
 from tests.fuzz.targets import TARGETS, Target, run
 
 EXAMPLES = 100
-FREE_BYTES = 512 * 1024
-"""What a decoder may allocate whatever comes: its type's decoder, tables, an exception with its place."""
+FREE_BYTES = 1536 * 1024
+"""What a decoder may allocate whatever comes: a buffer of the megabyte that a file may have, a type's decoder."""
 
 FREE_CALLS = 5_000
 CALLS_PER_BYTE = 20

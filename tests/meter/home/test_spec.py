@@ -78,6 +78,8 @@ def test_a_home_that_nobody_describes_is_named(tmp_path: Path) -> None:
         ("[home.a.shift]\nshare = 1.1\n", HomeProblem.SHIFT_IMPOSSIBLE),
         ("[home.a.car]\nenergy_wh = 0\n", HomeProblem.CAR_IMPOSSIBLE),
         ("[home.a.car]\nenergy_wh = 9000\npower_w = 1000\n[home.a.car2]\n", HomeProblem.FILE_MALFORMED),
+        (f"[home.a.car]\nenergy_wh = {10**400}\n", HomeProblem.CAR_IMPOSSIBLE),
+        (f"[home.a.car]\nenergy_wh = {'9' * 5000}\n", HomeProblem.FILE_MALFORMED),
         ("[home.a.car]\nenergy_wh = 30000\npower_w = 1000\n", HomeProblem.CAR_IMPOSSIBLE),
         ("[home.a.car]\nenergy_wh = 1\nfrom_hour = 5\nto_hour = 5\n", HomeProblem.CAR_IMPOSSIBLE),
         ("[home.a.heating]\ngain = 0.0\n", HomeProblem.HEATING_IMPOSSIBLE),
