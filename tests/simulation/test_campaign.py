@@ -62,6 +62,24 @@ def test_one_line_of_json_says_what_was_played(capsys: pytest.CaptureFixture[str
     assert set(FAULTS) <= record["faults"].keys()
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["run", "--seeds", "3:14", "--replicas", "4"], ["twins", "--schedules", "26"]],
+    ids=lambda each: each[0],
+)
+def test_work_may_be_spread_over_processes(arguments: list[str]) -> None:
+    name, *rest = arguments
+    command = [sys.executable, "-m", f"tests.simulation.{name}", *rest, "--json"]
+    records = []
+    for jobs in ("1", "2"):
+        played = subprocess.run(
+            [*command, "--jobs", jobs], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        record = json.loads(played.stdout)
+        records.append({key: value for key, value in record.items() if "cpu" not in key})
+    assert records[0] == records[1]
+
+
 def test_a_story_is_told_line_by_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--seeds", "3:4", "--trace"]) == 0
     out = capsys.readouterr().out

@@ -1,14 +1,20 @@
 """Our own bugs are caught, a change that changes nothing is not, and every bug still fits the code."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from consensus import timers
-from tests.simulation.mutants.__main__ import build_record, hunt_canary, hunt_mutant, main
+from tests.simulation.mutants.__main__ import build_record, main
 from tests.simulation.mutants.catalogue import CANARY, MUTANTS
+from tests.simulation.mutants.hunting import hunt_canary, hunt_mutant
 from tests.simulation.mutants.mutation import Mutant, MutationError, mutated
+
+ROOT = Path(__file__).parents[2]
 
 QUICK = (
     "quorum is 2f",
@@ -82,6 +88,13 @@ def test_one_line_of_json_says_what_was_caught(capsys: pytest.CaptureFixture[str
     assert main(["--only", "journal not synced", "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
     assert (record["mutants"], record["caught"], record["missed"]) == (1, 1, [])
+
+
+def test_hunts_may_be_spread_over_processes() -> None:
+    command = [sys.executable, "-m", "tests.simulation.mutants", "--jobs", "2", "--json"]
+    names = ["--only", "journal not synced", "--only", "key of small order accepted"]
+    played = subprocess.run([*command, *names], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert json.loads(played.stdout)["caught"] == 2
 
 
 def test_an_unknown_mutant_is_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
