@@ -31,7 +31,9 @@ class Crew(Protocol):
         """Return the vectors of an iteration."""
         ...
 
-    def finish(self, agreements: Sequence[Agreement | None], retail: Array, feed_in: Array) -> list[Outcome]:
+    def finish(
+        self, agreements: Sequence[Agreement | None], retail: Array, feed_in: Array, relief_permille: int
+    ) -> list[Outcome]:
         """Return the homes' days with what they agreed to."""
         ...
 
@@ -67,9 +69,11 @@ class LocalCrew:
         """Return the vectors of an iteration."""
         return _guard(self._desk.answer, told)
 
-    def finish(self, agreements: Sequence[Agreement | None], retail: Array, feed_in: Array) -> list[Outcome]:
+    def finish(
+        self, agreements: Sequence[Agreement | None], retail: Array, feed_in: Array, relief_permille: int
+    ) -> list[Outcome]:
         """Return the homes' days with what they agreed to."""
-        return _guard(self._desk.finish, agreements, retail, feed_in)
+        return _guard(self._desk.finish, agreements, retail, feed_in, relief_permille)
 
     def compute_bound(self, prices: Array) -> float:
         """Return the Lagrangian bound at these prices."""
@@ -107,9 +111,11 @@ class ProcessCrew:
         questions = [("answer", (_cut(told, part),)) for part in self._parts]
         return [vector for answer in self._ask(questions) for vector in answer]
 
-    def finish(self, agreements: Sequence[Agreement | None], retail: Array, feed_in: Array) -> list[Outcome]:
+    def finish(
+        self, agreements: Sequence[Agreement | None], retail: Array, feed_in: Array, relief_permille: int
+    ) -> list[Outcome]:
         """Return the homes' days with what they agreed to."""
-        questions = [("finish", (agreements[part], retail, feed_in)) for part in self._parts]
+        questions = [("finish", (agreements[part], retail, feed_in, relief_permille)) for part in self._parts]
         return [outcome for answer in self._ask(questions) for outcome in answer]
 
     def compute_bound(self, prices: Array) -> float:
@@ -174,10 +180,12 @@ class DaskCrew:
         asked = [desk.answer(_cut(told, part)) for desk, part in zip(self._desks, self._parts, strict=True)]
         return [vector for answer in self._collect(asked) for vector in answer]
 
-    def finish(self, agreements: Sequence[Agreement | None], retail: Array, feed_in: Array) -> list[Outcome]:
+    def finish(
+        self, agreements: Sequence[Agreement | None], retail: Array, feed_in: Array, relief_permille: int
+    ) -> list[Outcome]:
         """Return the homes' days with what they agreed to."""
         asked = [
-            desk.finish(agreements[part], retail, feed_in)
+            desk.finish(agreements[part], retail, feed_in, relief_permille)
             for desk, part in zip(self._desks, self._parts, strict=True)
         ]
         return [outcome for answer in self._collect(asked) for outcome in answer]

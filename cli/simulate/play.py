@@ -38,6 +38,7 @@ from vm.contracts.energy.coordination.records import (
     get_round_key,
     get_row_key,
 )
+from vm.contracts.energy.coordination.relief import get_relief_permille
 from vm.contracts.energy.records import Line, get_line_key
 from vm.contracts.ledger import GRID, Asset, get_balance
 from vm.genesis import ConsensusParameters, EnergyParameters, Genesis, GenesisAccount
@@ -250,7 +251,7 @@ class Simulation:
         """Let the homes plan with the fixed trades, claim where they lose, and close the round."""
         agreements = [self._read_agreement(account) for account in self.accounts]
         feed_in = np.full(len(self.day.starts_s), self.options.feed_in / 1e6)
-        outcomes = crew.finish(agreements, self.day.retail, feed_in)
+        outcomes = crew.finish(agreements, self.day.retail, feed_in, get_relief_permille(self.read_round()))
         self.ledger.begin_block(self.ledger.time_ms + 1000)
         for account, outcome in zip(self.accounts, outcomes, strict=True):
             if outcome.claim_nano:

@@ -20,6 +20,7 @@ from primitives.encoding import Struct, encode
 from primitives.ids import Height, Nonce
 from vm.contracts.energy.coordination.calls import ClaimRelief, Form, SubmitVector
 from vm.contracts.energy.coordination.records import Status
+from vm.contracts.energy.coordination.relief import get_relief_permille
 from vm.receipt import Rejection
 from vm.transaction import Call, SealedTransaction
 
@@ -108,7 +109,9 @@ class Agent:
             HomeError: the day cannot be planned.
 
         """
-        outcome = self._get_participant(view).finish(view.agreement, retail, feed_in)
+        outcome = self._get_participant(view).finish(
+            view.agreement, retail, feed_in, get_relief_permille(view.round)
+        )
         claim = ClaimRelief(self._first_slot_s, outcome.claim_nano)
         if outcome.claim_nano and view.round.status == Status.FIXED:
             for _ in range(CLAIM_ATTEMPTS):

@@ -49,7 +49,9 @@ class Desk:
                     vectors.append(() if row is None else home.answer_row(row, told.rho))
         return vectors
 
-    def finish(self, agreements: Sequence[Agreement | None], retail: Array, feed_in: Array) -> list[Outcome]:
+    def finish(
+        self, agreements: Sequence[Agreement | None], retail: Array, feed_in: Array, relief_permille: int
+    ) -> list[Outcome]:
         """Return the homes' days with what they agreed to.
 
         Raises:
@@ -59,7 +61,7 @@ class Desk:
         outcomes = []
         for home, agreement in zip(self._participants, agreements, strict=True):
             with _naming(home):
-                outcomes.append(home.finish(agreement, retail, feed_in))
+                outcomes.append(home.finish(agreement, retail, feed_in, relief_permille))
         return outcomes
 
     def compute_bound(self, prices: Array) -> float:

@@ -136,9 +136,13 @@ class Participant:
         if trades_wh:
             self._said = np.array(trades_wh, dtype=np.int64)
 
-    def finish(self, agreement: Agreement | None, retail: Array, feed_in: Array) -> Outcome:
+    def finish(
+        self, agreement: Agreement | None, retail: Array, feed_in: Array, relief_permille: int
+    ) -> Outcome:
         """Return the day with what was agreed (None: it was left out): the plan is made once more with the trades
         given.
+
+        ``relief_permille`` is the round's bound on claims (``relief.get_relief_permille``).
 
         Raises:
             HomeError: DAY_INFEASIBLE, SOLVER_FAILED.
@@ -162,7 +166,7 @@ class Participant:
             own=plan.cost,
             paid=paid,
             comfort=plan.cost - grid_cost,
-            claim_nano=_compute_claim(agreement, loss, self._seat.terms, retail, feed_in),
+            claim_nano=_compute_claim(agreement, loss, relief_permille, retail, feed_in),
             import_wh=np.maximum(-metered, 0).tolist(),
             export_wh=np.maximum(metered, 0).tolist(),
             alone_plan=alone,
@@ -192,16 +196,16 @@ class Participant:
 
 
 def _compute_claim(
-    agreement: Agreement | None, loss: float, terms: Terms, retail: Array, feed_in: Array
+    agreement: Agreement | None, loss: float, permille: int, retail: Array, feed_in: Array
 ) -> int:
     """Return the claim (nano) of a home that is, or might become, worse off than alone; 0 for none.
 
     Who claims gives nothing to others, so a home whose gain is smaller than what it might have to give claims one nano.
     """
-    if agreement is None or terms.relief_permille == 0:
+    if agreement is None or permille == 0:
         return 0
     net = np.array(agreement.net_wh, dtype=np.float64) / WH_PER_KWH
-    part = terms.relief_permille / PERMILLE
+    part = permille / PERMILLE
     gain = (
         float(np.maximum(-net, 0) @ retail - np.maximum(net, 0) @ feed_in) - sum(agreement.paid_nano) / NANO
     )

@@ -82,6 +82,24 @@ def test_a_week_of_ten_homes_costs_a_quarter_less_and_no_home_is_worse_off() -> 
     )
 
 
+@pytest.mark.parametrize(("day", "iterations", "loser"), [(2, 6, "CL01"), (3, 6, "CL14"), (6, 3, "CL03")])
+def test_where_a_round_that_ends_early_leaves_a_home_worse_off_the_relief_mends_it(
+    day: int, iterations: int, loser: str
+) -> None:
+    _, result = play_day(day, TermFlags(iterations=iterations))
+    assert not result.round.converged
+    losses = {each.name: each.together - each.alone for each in result.outcomes}
+    assert [name for name, loss in losses.items() if loss > 0] == [loser]
+    mended = [
+        each.together - relief - each.alone
+        for each, relief in zip(result.outcomes, result.relief, strict=True)
+    ]
+    assert losses[loser] > 0.04
+    assert max(mended) <= 1e-9
+    assert sum(result.relief) == pytest.approx(0, abs=1e-12)
+    assert result.money_left_nano == 0
+
+
 def test_the_exchange_comes_to_the_same_optimum() -> None:
     found: dict[str, Any] = simulate(terms=TermFlags(form="exchange")).to_json()
     check(found)

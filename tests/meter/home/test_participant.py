@@ -72,7 +72,7 @@ def test_two_homes_with_other_insides_and_the_same_net_say_the_same() -> None:
 
 
 def test_the_meter_counts_what_the_plan_and_the_trades_leave() -> None:
-    outcome = make_participant().finish(agree([-400, 0, 0, 0], PRICE), np.full(4, 0.2), np.full(4, 0.05))
+    outcome = make_participant().finish(agree([-400, 0, 0, 0], PRICE), np.full(4, 0.2), np.full(4, 0.05), 10)
     # The neighbour's 400 Wh pass the same meter as the grid's 600.
     assert outcome.import_wh == [1000] * 4
     assert outcome.export_wh == [0] * 4
@@ -82,15 +82,15 @@ def test_the_meter_counts_what_the_plan_and_the_trades_leave() -> None:
 
 def test_a_home_that_gained_claims_nothing_and_one_that_lost_claims_its_loss() -> None:
     retail, feed_in = np.full(4, 0.2), np.full(4, 0.05)
-    gained = make_participant().finish(agree([-400, 0, 0, 0], PRICE), retail, feed_in)
+    gained = make_participant().finish(agree([-400, 0, 0, 0], PRICE), retail, feed_in, 10)
     assert gained.claim_nano == 0
     # 400 Wh bought at 0.2015 instead of the grid's 0.2.
-    lost = make_participant().finish(agree([-400, 0, 0, 0], 201_500), retail, feed_in)
+    lost = make_participant().finish(agree([-400, 0, 0, 0], 201_500), retail, feed_in, 10)
     assert lost.claim_nano == pytest.approx(400 * 1_500, abs=100_000)
 
 
 def test_a_claim_never_exceeds_the_bound_of_ones_own_trade() -> None:
-    lost = make_participant().finish(agree([-400, 0, 0, 0], 900_000), np.full(4, 0.2), np.full(4, 0.05))
+    lost = make_participant().finish(agree([-400, 0, 0, 0], 900_000), np.full(4, 0.2), np.full(4, 0.05), 10)
     assert lost.claim_nano == 400 * 200_000 // 100
 
 
@@ -102,8 +102,8 @@ def test_what_differs_from_the_forecast_is_metered() -> None:
     )
     same = Participant(home, Seat(Form.BILATERAL, 2, make_terms()))
     retail, feed_in = np.full(4, 0.2), np.full(4, 0.05)
-    metered = np.array(participant.finish(None, retail, feed_in).import_wh)
-    planned = np.array(same.finish(None, retail, feed_in).import_wh)
+    metered = np.array(participant.finish(None, retail, feed_in, 10).import_wh)
+    planned = np.array(same.finish(None, retail, feed_in, 10).import_wh)
     assert (metered - planned).tolist() == [0, 300, -100, 0]
 
 

@@ -31,6 +31,10 @@ from vm.contracts.energy.records import Meter, Tariff, get_meter_key, get_tariff
 from vm.receipt import Rejection
 from vm.state import Overlay
 
+EARLY_FACTOR = 10
+"""A round that ended before it converged may leave losses that are not small; at most RELIEF_PERMILLE_MAX times this,
+all."""
+
 Context = CallContext | BlockContext
 
 
@@ -73,7 +77,7 @@ def close_round(context: BlockContext, first_slot_s: int) -> None:
             claims[meter.hex()] = agreement.claim_nano
         elif agreement is not None:
             gain = compute_grid_gain(agreement, prices)
-            bounds[meter.hex()] = gain * found.terms.relief_permille // PERMILLE
+            bounds[meter.hex()] = gain * get_relief_permille(found) // PERMILLE
     total = min(sum(claims.values()), sum(bounds.values()))
     received, given = share_energy(total, claims), share_energy(total, bounds)
     for name, nano in [*received.items(), *((payer, -part) for payer, part in given.items())]:
@@ -83,10 +87,15 @@ def close_round(context: BlockContext, first_slot_s: int) -> None:
     count_open(state, -1)
 
 
+def get_relief_permille(found: Round) -> int:
+    """Return which part of trades and gains the relief may take: more where a round ended before it converged."""
+    return found.terms.relief_permille * (1 if found.converged else EARLY_FACTOR)
+
+
 def compute_claim_bound(agreement: Agreement, prices: list[Tariff], found: Round) -> int:
     """Return the most a home may claim: a part of what it trades, at retail."""
     value = sum(abs(net) * each.retail_price for net, each in zip(agreement.net_wh, prices, strict=True))
-    return value * found.terms.relief_permille // PERMILLE
+    return value * get_relief_permille(found) // PERMILLE
 
 
 def compute_grid_gain(agreement: Agreement, prices: list[Tariff]) -> int:

@@ -153,8 +153,8 @@ def test_whoever_is_not_in_the_round_is_settled_as_ever() -> None:
 
 def test_a_claim_is_paid_by_those_who_gained() -> None:
     homes = agree(homes=("a", "b", "c"))
-    # b gains 200 Wh x (retail - price); it gives at most a hundredth of it.
-    most = 200 * (RETAIL - PRICE) // 100
+    # b gains 200 Wh x (retail - price); it gives at most a tenth of it, the round having ended early.
+    most = 200 * (RETAIL - PRICE) // 10
     assert homes.claim("a", most - 1) is None
     homes.pass_deadline()
     assert homes.round().status == Status.CLOSED
@@ -167,10 +167,23 @@ def test_a_claim_is_paid_by_those_who_gained() -> None:
 
 def test_nobody_gives_more_than_the_bound_of_its_gain() -> None:
     homes = agree()
-    bound = 200 * RETAIL // 100
+    bound = 200 * RETAIL // 10
     assert homes.claim("a", bound) is None
     homes.pass_deadline()
-    assert homes.agreement("a").relief_nano == 200 * (RETAIL - PRICE) // 100 < bound
+    assert homes.agreement("a").relief_nano == 200 * (RETAIL - PRICE) // 10 < bound
+
+
+def test_where_a_round_converged_the_relief_is_a_tenth_of_that() -> None:
+    homes = RoundOfHomes(homes=("a", "b"))
+    homes.open()
+    for _ in range(2):
+        homes.say({"a": homes.vector("a", b=[200, 0, 0]), "b": homes.vector("b", a=[-200, 0, 0])})
+    assert homes.round().converged
+    bound = 200 * RETAIL // 100
+    assert homes.claim("a", bound + 1) == Rejection.CLAIM_TOO_HIGH
+    assert homes.claim("a", bound) is None
+    homes.pass_deadline()
+    assert homes.agreement("a").relief_nano == 200 * (RETAIL - PRICE) // 100
 
 
 def test_who_claims_gives_nothing() -> None:
@@ -187,7 +200,7 @@ def test_claims_out_of_place_are_refused() -> None:
     homes.open()
     assert homes.claim("a", 1) == Rejection.ROUND_CLOSED
     homes = agree(homes=("a", "b", "c"))
-    bound = 200 * RETAIL // 100
+    bound = 200 * RETAIL // 10
     assert homes.claim("a", 0) == Rejection.CLAIM_TOO_HIGH
     assert homes.claim("a", bound + 1) == Rejection.CLAIM_TOO_HIGH
     assert homes.claim("c", 1) == Rejection.CLAIM_TOO_HIGH
