@@ -35,7 +35,7 @@ SEEDS ?= 2000
 FIRST ?= 0
 JOBS ?= 2
 
-.PHONY: help demo test check chaos soak fuzz sim twins corruption reliability reliability-record lock clean
+.PHONY: help demo test check chaos soak fuzz sim twins mutants members corruption reliability reliability-record lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -93,6 +93,9 @@ SCHEDULES ?= 10000
 twins: $(STAMP) ## SCHEDULES runs of validators whose key is on two machines
 	$(call campaign,twins) tests.simulation.twins --schedules $(SCHEDULES) --jobs $(JOBS) $(JSON)
 
+mutants: $(STAMP) ## bugs of our own, put in one at a time: the simulator must catch each
+	$(call campaign,mutants) tests.simulation.mutants --jobs $(JOBS) $(JSON)
+
 members: $(STAMP) ## SEEDS networks whose validators change while others fail
 	$(call campaign,members) tests.simulation.members --seeds $(FIRST):$$(($(FIRST) + $(SEEDS))) --jobs $(JOBS) $(JSON)
 
@@ -106,7 +109,7 @@ reliability: $(STAMP) ## write docs/reliability.md from the recorded campaigns
 
 # One that fails does not keep the others from being recorded: the page shows what it found.
 reliability-record: $(STAMP) ## run every campaign, record it, and write the page; sizes as for each alone
-	-$(MAKE) --keep-going RECORD=yes sim twins members corruption chaos fuzz
+	-$(MAKE) --keep-going RECORD=yes sim twins mutants members corruption chaos fuzz
 	$(MAKE) reliability
 
 # The resolver lives in a throwaway environment: it is a tool of whoever changes a dependency, not of the product.
