@@ -109,7 +109,7 @@ reliability: $(STAMP) ## write docs/reliability.md from the recorded campaigns
 
 # One that fails does not keep the others from being recorded: the page shows what it found.
 reliability-record: $(STAMP) ## run every campaign, record it, and write the page; sizes as for each alone
-	-$(MAKE) --keep-going RECORD=yes sim twins mutants members corruption chaos fuzz
+	-$(MAKE) --keep-going RECORD=yes sim twins mutants members corruption chaos fuzz soak
 	$(MAKE) reliability
 
 # The resolver lives in a throwaway environment: it is a tool of whoever changes a dependency, not of the product.
