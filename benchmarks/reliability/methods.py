@@ -95,6 +95,12 @@ def _list_seed_violations(figures: Figures) -> list[str]:
     return [*_list("violations")(figures), *(f"never hit: {name}" for name in figures.get("never_hit") or [])]
 
 
+def _list_twin_violations(figures: Figures) -> list[str]:
+    """Twins that never contradict themselves show nothing."""
+    is_idle = figures.get("equivocations") == 0
+    return [*_list("violations")(figures), *(["the twins never contradicted themselves"] if is_idle else [])]
+
+
 def _count_hits(key: str) -> Callable[[Figures], Mapping[str, int]]:
     return lambda figures: figures.get(key) or {}
 
@@ -118,8 +124,14 @@ METHODS: dict[str, Method] = {
     "twins": Method(
         "Twins",
         "One key runs on two machines, both with the correct program, over schedules of leaders and partitions.",
-        {"schedules": "schedules", "simulated hours": _simulated_hours},
-        _list("violations"),
+        {
+            "schedules": "schedules",
+            "simulated hours": _simulated_hours,
+            "blocks while divided": "committed_while_split",
+            "views": "view_changes",
+            "contradictions": "equivocations",
+        },
+        _list_twin_violations,
     ),
     "members": Method(
         "Members that change under faults",

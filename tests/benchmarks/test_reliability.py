@@ -108,6 +108,8 @@ def test_a_fault_that_never_hit_and_a_run_that_failed_without_a_violation_are_no
         ),
         ("chaos", {"violations": ["a transaction is lost"]}, ["a transaction is lost"]),
         ("corruption", {"cases": 9, "silent": ["journal cut at 3"]}, ["journal cut at 3"]),
+        ("twins", {"equivocations": 0}, ["the twins never contradicted themselves"]),
+        ("twins", {"equivocations": 5, "violations": []}, []),
     ],
 )
 def test_what_each_tool_calls_wrong_is_wrong_on_the_page(method: str, figures: Any, said: list[str]) -> None:  # noqa: ANN401

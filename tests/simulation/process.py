@@ -212,7 +212,8 @@ class Process:
         self.mempool = Mempool(MEMPOOL)
         ledger = LedgerContext(constitution.genesis, constitution.genesis_hash)
         parameters = constitution.genesis.consensus
-        replica = build_replica(constitution, self.storage, machine.key, self._draw_nonce())
+        nonce = self._draw_nonce() if machine.is_asking else None
+        replica = build_replica(constitution, self.storage, machine.key, nonce)
         batcher = Batcher(ReplicaId(machine.key.public), self.mempool, parameters.heartbeat_ms)
         batcher.next_due_ms = compute_next_due_ms(ledger, Overlay(chain))
         applier = Applier(ledger, chain, chain.get_latest_header(), self.storage.tree, IDLE)

@@ -108,7 +108,7 @@ def _draw_schedule(number: int) -> Schedule:
 def play_schedule(schedule: Schedule) -> Played:
     """Play a schedule, then heal, and demand agreement and progress of all that have no twin."""
     with remember_signatures():
-        world = World(schedule.validators, schedule.number, twins=schedule.twins, parameters=PARAMETERS)
+        world = _start_world(schedule)
         violation = None
         split = 0
         try:
@@ -125,6 +125,19 @@ def play_schedule(schedule: Schedule) -> Played:
             violation = f"I8: {error} (schedule {schedule.number})"
     heights = max(world.checker.chain, default=0)
     return Played(heights, world.now_ms, split, world.hits, violation)
+
+
+def _start_world(schedule: Schedule) -> World:
+    """Return the running network. Its twins do not ask what their key has signed: the later one would hear the other
+    and be silent, and an adversary is not.
+    """
+    world = World(
+        schedule.validators, schedule.number, twins=schedule.twins, parameters=PARAMETERS, is_started=False
+    )
+    for machine in world.machines:
+        machine.is_asking = machine.is_correct
+        world.restart(machine.index)
+    return world
 
 
 def _play_round(world: World, step: Round) -> None:

@@ -63,6 +63,8 @@ class Machine:
     behaviour: Behaviour | None = None
     is_damaged: bool = False
     """Its disk lost something that no crash may take: it counts as faulty, though it keeps to the protocol."""
+    is_asking: bool = True
+    """A start asks what the key has signed. Whoever runs one key twice on purpose leaves that out."""
     wall_offset_ms: int = 0
     monotonic_offset_ms: int = 0
     process: Process | None = None
