@@ -47,6 +47,9 @@ SIDES = 2**VALIDATORS
 """Ways to put five machines on two sides; the last machine is always on the second."""
 
 ENUMERATED = VALIDATORS * (2 * SIDES) ** ROUNDS
+SPREAD = 1237
+"""Odd, so that numbers are spread over the enumerated schedules, each once: the first few hundred are of every kind."""
+
 SCHEDULES_PER_TASK = 25
 SAMPLED_SIZES = (4, 4, 4, 5, 6, 7)
 
@@ -84,12 +87,13 @@ def get_schedule(number: int) -> Schedule:
     """Return a schedule by its number: the enumerated ones first, then drawn ones without end."""
     if number >= ENUMERATED:
         return _draw_schedule(number)
-    twin, rest = number % VALIDATORS, number // VALIDATORS
+    place = number * SPREAD % ENUMERATED
+    twin, rest = place % VALIDATORS, place // VALIDATORS
     choices = list(product(range(SIDES), (False, True)))
     rounds = []
     for _ in range(ROUNDS):
-        rest, place = divmod(rest, len(choices))
-        rounds.append(Round(*choices[place]))
+        rest, chosen = divmod(rest, len(choices))
+        rounds.append(Round(*choices[chosen]))
     return Schedule(number, VALIDATORS, (twin,), tuple(rounds))
 
 
