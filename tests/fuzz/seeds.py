@@ -270,6 +270,7 @@ ANSWERS: tuple[type, ...] = (
     answers.SlotAnswer,
     answers.BillAnswer,
     answers.StatusAnswer,
+    answers.RoundAnswer,
 )
 
 
@@ -282,6 +283,7 @@ def list_json_answers() -> list[bytes]:
         b'\3{"id":"ab","status":"committed","height":1,"index":0,"certified":true}',
         b'\4{"settled":true,"pool_price":80000}',
         b'\5{"meter":"ab","home":"x","height":1,"lines":[{"key":"ab","value":"cd","proof":"AAEC"}]}',
+        b'\7{"height":1,"records":[{"key":"ab","value":"cd","proof":"AAEC"}],"certificate":"AAEC"}',
     ]
 
 
