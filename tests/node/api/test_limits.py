@@ -39,9 +39,11 @@ def test_headers_that_never_end_are_cut_off(monkeypatch: pytest.MonkeyPatch) -> 
         async with open_rim() as rim:
             reader, writer = await asyncio.open_connection("127.0.0.1", rim.port)
             writer.write(b"GET /livez HTTP/1.1\r\n")
-            dribbling = asyncio.ensure_future(dribble(writer))
+            dribbling, answer = asyncio.ensure_future(dribble(writer)), b""
             async with asyncio.timeout(10):
-                assert await reader.read() == b""
+                with suppress(ConnectionError):  # cut while a header was on its way
+                    answer = await reader.read()
+            assert answer == b""
             dribbling.cancel()
             writer.close()
             assert await is_answering(rim)
