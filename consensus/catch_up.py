@@ -7,7 +7,8 @@ from itertools import pairwise
 
 from consensus import timers
 from consensus.effects import Deliver, Effect, FetchBlocks, FetchSnapshot, TimerName
-from consensus.events import BlocksFetched, Received
+from consensus.events import BlocksFetched, Now, Received
+from consensus.log import may_answer
 from consensus.messages import Checkpoint, Status
 from consensus.state import ReplicaState
 from consensus.watermarks import find_certified_height, halt, stabilise
@@ -16,6 +17,9 @@ from primitives.ids import Epoch, Height, ReplicaId, Sequence
 
 SNAPSHOT_BEYOND = 4096
 """Blocks behind beyond which a snapshot costs less than executing them; nodes keep at least as many."""
+
+FOLLOW_MS = 2000
+"""How often a replica without a vote asks for the next blocks although nobody it knows has told of any."""
 
 SNAPSHOT_PATIENCE_MS = 60_000
 """So long a snapshot may be on its way before it is asked for again: 7 MB over 1 Mbit/s."""
@@ -56,6 +60,18 @@ def on_timer(state: ReplicaState) -> list[Effect]:
     if state.executed.height >= state.catch_up_target:
         return check_behind(state)
     return _fetch(state, target) if target > state.executed.height else []
+
+
+def follow(state: ReplicaState, now: Now) -> list[Effect]:
+    """Without a vote, ask whoever is linked for the next blocks: all members that this replica knows may have left.
+
+    Nobody's claim is needed for it, because the blocks prove themselves.
+    """
+    if state.is_member or state.fetched or state.delivering is not None:
+        return []
+    if not may_answer(state, state.own, "follow", now, FOLLOW_MS):
+        return []
+    return [FetchBlocks(_find_first(state), ())]
 
 
 def on_blocks_pruned(state: ReplicaState) -> list[Effect]:
@@ -129,6 +145,7 @@ def on_executed(state: ReplicaState, header: BlockHeader) -> list[Effect]:
         return []
     certificate = state.fetched_certificate
     state.fetched_certificate = None
+    state.answered.pop((state.own, "follow"), None)  # there may be more at once
     return stabilise(state, certificate)
 
 
@@ -151,9 +168,16 @@ def _fetch(state: ReplicaState, target: Height) -> list[Effect]:
     peers = _find_peers(state, target)
     if target > state.executed.height + SNAPSHOT_BEYOND:
         return _fetch_snapshot(state, peers)
-    first = Height(state.executed.height + (1 if state.following is None else 0))
     state.catch_up_target = target
-    return [FetchBlocks(first, peers), *timers.start(state, TimerName.CATCH_UP, state.settings.resend_ms)]
+    return [
+        FetchBlocks(_find_first(state), peers),
+        *timers.start(state, TimerName.CATCH_UP, state.settings.resend_ms),
+    ]
+
+
+def _find_first(state: ReplicaState) -> Height:
+    """Return the next height, or the executed one again when it ends its epoch and its certificate is missing."""
+    return Height(state.executed.height + (1 if state.following is None else 0))
 
 
 def _fetch_snapshot(state: ReplicaState, peers: tuple[ReplicaId, ...]) -> list[Effect]:
@@ -161,7 +185,9 @@ def _fetch_snapshot(state: ReplicaState, peers: tuple[ReplicaId, ...]) -> list[E
 
 
 def _find_peers(state: ReplicaState, target: Height) -> tuple[ReplicaId, ...]:
-    """Return who claims to have what is missing; everybody when nobody does."""
+    """Return who claims to have what is missing; when nobody does, every member, and nobody by name for a replica that
+    has no vote.
+    """
     claims = _collect_claims(state)
     later = {replica for replica, status in state.statuses.items() if status.epoch > state.epoch}
     peers = tuple(
@@ -169,7 +195,9 @@ def _find_peers(state: ReplicaState, target: Height) -> tuple[ReplicaId, ...]:
         for replica in sorted(claims)
         if replica in later or claims[replica] >= max(target, state.executed.height + 1)
     )
-    return peers or tuple(sorted(state.membership.replica_set - {state.own}))
+    if peers or not state.is_member:
+        return peers
+    return tuple(sorted(state.membership.replica_set - {state.own}))
 
 
 def _collect_claims(state: ReplicaState) -> dict[ReplicaId, int]:

@@ -159,7 +159,9 @@ class FetchBatch:
 
 @dataclass(frozen=True, slots=True)
 class FetchBlocks:
-    """Get blocks from ``first`` upwards, as many as an answer holds, from any of ``peers``."""
+    """Get blocks from ``first`` upwards, as many as an answer holds, from any of ``peers``; from whoever is linked when
+    none is named.
+    """
 
     first: Height
     peers: tuple[ReplicaId, ...]
@@ -167,7 +169,9 @@ class FetchBlocks:
 
 @dataclass(frozen=True, slots=True)
 class FetchSnapshot:
-    """Get a certified snapshot of the state from any of ``peers``, and start again from it."""
+    """Get a certified snapshot of the state from any of ``peers``, and start again from it; from whoever is linked when
+    none is named.
+    """
 
     peers: tuple[ReplicaId, ...]
 

@@ -210,7 +210,7 @@ class Replica:
         if state.is_member:
             status = Status(state.epoch, state.view, state.executed.height, state.executed_sequence)
             effects += [Broadcast(sign(state, status))]
-        effects += silence.ask(state)
+        effects += silence.ask(state) + catch_up.follow(state, now)
         effects += view_change.resend(state)
         effects += view_change.join_lonely(state, now)
         effects += checkpoints.resend(state)

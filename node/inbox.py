@@ -5,6 +5,7 @@ Only what passed all of it becomes an event (duty 1 of the host).
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import assert_never
 
 import structlog
@@ -122,6 +123,11 @@ class Inbox:
 
     def on_fetch(self, fetch: Fetch) -> None:
         """Get what the replica misses; the same question is asked once at a time."""
+        if not fetch.peers:
+            linked = (
+                ReplicaId(bytes.fromhex(each.key)) for each in self._network.get_peers() if each.connected
+            )
+            fetch = replace(fetch, peers=tuple(linked))
         match fetch:
             case FetchBatch():
                 self._spawn(b"batch" + fetch.digest, lambda: self._fetch_batch(fetch))

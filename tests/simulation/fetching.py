@@ -1,7 +1,7 @@
 """What a validator asks of others: transactions, batches, blocks; the inbox' order of doing it on virtual time."""
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, assert_never
 
 from consensus.effects import Fetch, FetchBatch, FetchBlocks, FetchSnapshot
@@ -73,6 +73,8 @@ class Fetcher:
 
     def fetch(self, fetch: Fetch) -> None:
         """Get what the replica misses; the same question is asked once at a time."""
+        if not fetch.peers:
+            fetch = replace(fetch, peers=self._process.world.get_linked(self._process.machine))
         match fetch:
             case FetchBatch():
                 self._start(b"batch" + fetch.digest, self._fetch_batch(fetch))

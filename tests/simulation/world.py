@@ -416,6 +416,11 @@ class World:
         """Send a message that a faulty machine made up."""
         self.network.carry(machine.index, target, Frame(Kind.MESSAGE, encode_envelope(envelope)), delay_ms)
 
+    def get_linked(self, machine: Machine) -> tuple[ReplicaId, ...]:
+        """Return whom a machine has links to."""
+        others = [other for other in self.machines if other.is_alive and other.key is not machine.key]
+        return tuple(ReplicaId(o.key.public) for o in others if self._is_linked(machine, o))
+
     def _is_linked(self, one: Machine, other: Machine) -> bool:
         """Tell whether two machines let each other in: members of what each takes for the current validators, or of the
         epoch before; who is no member itself lets everybody in.
