@@ -10,7 +10,10 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Literal
 
+from cli.bill_check import BillProblem
+from cli.failure import CliError
 from cli.network_spec import ConsensusSpec, EnergySpec
+from meter.validators import ClientError
 from tests.integration.chaos.disks import open_disks
 from tests.integration.chaos.faults import ALL_FAULTS, Fault, Stage
 from tests.integration.chaos.history import count_view_changes, find_violations
@@ -31,6 +34,8 @@ CONSENSUS = ConsensusSpec(
 ENERGY = EnergySpec(slot_s=SLOT_S, grace_s=6 * 86_400, correction_s=7 * 86_400)
 """A slot waits for its last meter, however long it is kept from reporting."""
 FAULTS_PER_ROUND_MAX = 3
+FAILURES = (AssertionError, TimeoutError, ClientError, CliError, BillProblem)
+"""What a campaign can end with that is the network's fault; anything else is a bug of the campaign."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +113,7 @@ async def play_campaign(settings: Settings, directory: Path) -> Findings:
             findings.blocks = len(blocks)
             findings.proxy = await links.read_hits()
             _count(findings, community, load)
-    except* AssertionError as group:
+    except* FAILURES as group:
         findings.violations += [f"{name_place(error)}{error}" for error in flatten(group)]
     findings.seconds = round(monotonic() - begin_s, 1)
     findings.view_changes = count_view_changes(community.validators)
@@ -197,16 +202,16 @@ def _count(findings: Findings, community: Community, load: Load) -> None:
     findings.slots = len(load.slots_s)
 
 
-def flatten(group: BaseExceptionGroup[AssertionError]) -> list[AssertionError]:
-    """Return the assertions in a group, however deep."""
-    found: list[AssertionError] = []
+def flatten(group: BaseExceptionGroup[Exception]) -> list[Exception]:
+    """Return the failures in a group, however deep."""
+    found: list[Exception] = []
     for error in group.exceptions:
         found += flatten(error) if isinstance(error, BaseExceptionGroup) else [error]
     return found
 
 
 def name_place(error: BaseException) -> str:
-    """Return where an assertion failed, for one that has no words."""
+    """Return where something failed that has no words."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

@@ -8,7 +8,7 @@ from time import monotonic
 
 from cli.bundle import read_bundle
 from primitives.encoding import Struct
-from tests.integration.chaos.campaign import Findings, flatten, name_place
+from tests.integration.chaos.campaign import FAILURES, Findings, flatten, name_place
 from tests.integration.chaos.history import count_view_changes, find_forks
 from tests.integration.test_membership import (
     Assembly,
@@ -48,7 +48,7 @@ async def play_members(seconds: float, seed: int, directory: Path) -> Findings:
             for validator in community.validators:
                 if "Traceback" in validator.log or validator.count_events("equivocation"):
                     findings.violations.append(f"{validator.name}: {validator.log[-2000:]}")
-    except* AssertionError as group:
+    except* FAILURES as group:
         findings.violations += [f"{name_place(error)}{error}" for error in flatten(group)]
     findings.seconds = round(monotonic() - begin_s, 1)
     return findings
