@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cli.money import count
 from cli.simulate.inputs import DayInput
 from cli.simulate.play import DayResult
 
@@ -112,9 +113,10 @@ def build_lines(days: Sequence[Simulated], form: str, seconds: float) -> list[st
     gap = 100 * (summary.together - summary.pooled) / abs(summary.pooled or 1)
     end = "converged" if all(each.converged for each in rounds) else "NOT converged"
     counts = ", ".join(map(str, iterations))
+    who = f"{len(days[0].day.homes)} homes, {count(len(days), 'day')}, {form}"
     verdict = f"worse off than alone: {', '.join(losers)}" if losers else "no home is worse off than alone"
     return [
-        f"{len(days[0].day.homes)} homes, {len(days)} days, {form}: {end} after {counts} iterations in {seconds:.1f} s",
+        f"{who}: {end} after {counts} iterations in {seconds:.1f} s",
         f"without any management  {summary.unmanaged:12.4f}",
         f"each home alone         {summary.alone:12.4f}",
         f"together                {summary.together:12.4f}   {summary.saving_percent:.2f} % below alone",

@@ -197,7 +197,7 @@ def test_the_command_prints_one_line_of_json(gridbft: Command) -> None:
     assert ended.code == ExitCode.OK
     assert ended.out.count("\n") == 1
     check(json.loads(ended.out))
-    assert gridbft("simulate", "tem", "--only", FIVE).out.startswith("5 homes, 1 days, bilateral: converged")
+    assert gridbft("simulate", "tem", "--only", FIVE).out.startswith("5 homes, 1 day, bilateral: converged")
 
 
 @pytest.mark.parametrize("form", ["bilateral", "exchange"])
