@@ -246,7 +246,7 @@ class Inbox:
             log.info("blocks_fetched", first=fetch.first, count=len(fetched.blocks))
             self._host.put(BlocksFetched(self._host.now(), fetched.blocks, fetched.certificate))
             return
-        if pruned >= min(self._membership.weak_quorum, len(fetch.peers)):
+        if pruned and pruned >= min(self._membership.weak_quorum, len(fetch.peers)):
             log.info("blocks_pruned", first=fetch.first, peers=pruned)
             self._host.put(BlocksPruned(self._host.now()))
 

@@ -210,7 +210,7 @@ class Fetcher:
             process.world.hits["blocks_fetched"] += 1
             host.put(BlocksFetched(host.now(), fetched.blocks, fetched.certificate))
             return
-        if pruned >= min(host.replica.view.membership.weak_quorum, len(fetch.peers)):
+        if pruned and pruned >= min(host.replica.view.membership.weak_quorum, len(fetch.peers)):
             host.put(BlocksPruned(host.now()))
 
     def _fetch_snapshot(self, fetch: FetchSnapshot) -> Errand:
