@@ -403,7 +403,7 @@ RECOVERY = (
         "consensus.recovery:_collect_instance",
         "records.append(OwnMessage(votes[state.own]))",
         "pass",
-        "seeds",
+        "rewritten_journal",
         "a shorter journal has forgotten promises",
     ),
     Mutant(

@@ -1,6 +1,8 @@
 """Scenes in which one replica has committed, or believes so, and the others leave the view without it."""
 
+from consensus.codec import encode_record, is_vote_record
 from consensus.messages import Commit, Envelope, Prepare
+from primitives.ids import ReplicaId, Sequence
 from tests.simulation.network import Frame, Kind
 from tests.simulation.world import World
 
@@ -57,7 +59,30 @@ def _play(
     return None
 
 
+def play_rewritten_journal(seed: int) -> str | None:
+    """A shorter journal still holds the votes of what is open."""
+    world = World(4, seed)
+    world.run(100)
+    world.network.may_pass = lambda _source, _target, frame: not _is(world, frame, Commit)
+    world.submit(world.community.grant(0))
+    world.run(100)
+    machine = world.machines[2]
+    process = machine.get_process()
+    kept = process.host.replica.get_journal_records()
+    process.storage.journal.rewrite([(encode_record(record), is_vote_record(record)) for record in kept])
+    world.kill(2)
+    world.restart(2)
+    votes = machine.state.instances[Sequence(1)].prepares
+    return None if ReplicaId(machine.key.public) in votes else "a rewritten journal forgot a vote"
+
+
+def _is(world: World, frame: Frame, kind: type) -> bool:
+    envelope = world.memory.decode(frame.payload) if frame.kind is Kind.MESSAGE else None
+    return isinstance(envelope, Envelope) and isinstance(envelope.message, kind)
+
+
 SPLITS = {
+    "rewritten_journal": play_rewritten_journal,
     "committed_at_one": play_committed_at_one,
     "committed_at_one_restarted": play_committed_at_one_restarted,
     "prepared_at_one": play_prepared_at_one,
