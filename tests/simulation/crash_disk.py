@@ -67,6 +67,12 @@ class CrashDisk(Disk):
         self.fail_in = None
         self.is_full = False
 
+    def install_store(self, values: Mapping[bytes, bytes]) -> None:
+        with self.operation("install"):
+            super().install_store(values)
+            self.store = NamedStore(self)
+            self.store.load(values)
+
     def lose_power(self, random: Random) -> int:
         # A fate of the point's own: it does not depend on what else the run drew before.
         return super().lose_power(random if self.point is None else Random(str(self.point)))

@@ -24,8 +24,11 @@ from tests.simulation.timeline import StuckError
 from tests.simulation.world import Machine, World
 from vm.transaction import SealedTransaction
 
-RECOVERED_WITHIN_MS = 20_000
-"""Of virtual time: a view change, a re-send period and a capped time-out fit in several times."""
+RECOVERED_WITHIN_MS = 90_000
+"""Of virtual time: whoever asks for a snapshot before anybody has one asks again after a minute."""
+
+KEPT = 4
+"""Blocks that are kept in phases that let old ones go."""
 
 OPERATIONS_MAX = 200
 """More than any phase here takes: beyond it a phase never ends."""
@@ -35,7 +38,7 @@ class CrashWorld(World):
     """Four validators, and perhaps one who is to join them; the victim among them has a CrashDisk."""
 
     def __init__(self, phase: "Phase") -> None:
-        super().__init__(4, is_started=False, candidates=phase.candidates)
+        super().__init__(4, is_started=False, candidates=phase.candidates, keep_blocks=phase.keep_blocks)
         victim, rewrite_above = phase.victim, phase.rewrite_above
         self.victim = victim
         self.ballots: list[SealedTransaction] = []
@@ -77,6 +80,7 @@ class Phase:
     act: Callable[[CrashWorld], None]
     rewrite_above: int | None = None
     candidates: int = 0
+    keep_blocks: int = 0
 
 
 def begin(world: CrashWorld) -> None:
@@ -123,6 +127,24 @@ def fall_behind(world: CrashWorld) -> None:
 
 def catch_up(world: CrashWorld) -> None:
     world.run(1_500)
+
+
+def fill(world: CrashWorld) -> None:
+    """Commit as many blocks as are kept: with each further one the lowest is let go."""
+    begin(world)
+    world.commit(KEPT + 1)
+
+
+def sleep_long(world: CrashWorld) -> None:
+    """The victim is off while the others let go of the blocks that it misses: only a snapshot brings it back."""
+    begin(world)
+    world.kill(world.victim)
+    world.commit(3 * KEPT)
+
+
+def wake_up(world: CrashWorld) -> None:
+    world.restart(world.victim)
+    world.run(3_000)
 
 
 def end_epoch(world: CrashWorld) -> None:
@@ -184,6 +206,8 @@ PHASES: dict[str, Phase] = {
     "start with a torn end": Phase(1, tear_end, start_victim),
     "start with torn sectors": Phase(1, tear_middle, start_victim),
     "start with a damaged copy": Phase(1, spoil_a_copy, start_victim),
+    "old blocks let go": Phase(1, fill, order_two, keep_blocks=KEPT),
+    "snapshot": Phase(3, sleep_long, wake_up, keep_blocks=KEPT),
     "end of an epoch, validator": Phase(1, begin, end_epoch, candidates=1),
     "end of an epoch, newcomer": Phase(4, begin, end_epoch, candidates=1),
     "shutdown": Phase(1, begin, stop_in_the_middle),
@@ -227,10 +251,16 @@ def recover(world: CrashWorld, point: Point | None) -> None:
 
 
 def is_recovered(world: CrashWorld, sealed: SealedTransaction) -> bool:
-    """Tell whether everybody has the same chain with everything in it, and is in the epoch that was voted for."""
+    """Tell whether everybody runs, has the same chain, in which everything is, and is in the epoch that was voted for.
+
+    Who came by a snapshot has no index of what is below it, so the checker is asked, which saw it executed.
+    """
+    if not all(machine.is_alive for machine in world.machines) or len(set(world.get_heights())) > 1:
+        return False
+    height = world.checker.applied.get(sealed.id)
     epoch = 1 if world.ballots else 0
-    is_together = len(set(world.get_heights())) == 1
-    return is_together and world.is_committed(sealed) and all(m.state.epoch == epoch for m in world.machines)
+    is_executed = height is not None and height <= world.get_heights()[0]
+    return is_executed and all(machine.state.epoch == epoch for machine in world.machines)
 
 
 def expect_named_stop(world: CrashWorld, victim: Machine) -> None:

@@ -20,7 +20,7 @@ from tests.simulation.crash_points import (
 from tests.simulation.memory import remember_signatures
 from tests.simulation.patches import replaced
 
-CHANGING = {"write", "fsync", "truncate", "open", "rename", "fsync_directory", "store_write"}
+CHANGING = {"write", "fsync", "truncate", "open", "rename", "fsync_directory", "store_write", "install"}
 
 
 @pytest.fixture(autouse=True, scope="module")
