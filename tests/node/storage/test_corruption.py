@@ -90,15 +90,18 @@ def test_a_gap_between_two_logs_is_refused(samples: dict[str, SampleHome], tmp_p
     assert try_home(sample, write_home(tmp_path / "whole", {**files, **logs})) == "unread"
     outcomes: Counter[str] = Counter()
     for place in range(0, len(older), 7):
+        if SPOILS[kind](older, place) == older:
+            continue  # zeros in the place of zeros
         spoiled = {**files, **logs, name: SPOILS[kind](older, place)}
         outcomes[try_home(sample, write_home(tmp_path / str(place), spoiled))] += 1
         shutil.rmtree(tmp_path / str(place))
     assert set(outcomes) == {"refused"}
 
 
-def wait_for_growth(file: Path, size: int) -> None:
+def wait_for_table(file: Path, size: int) -> None:
+    """Wait until the list of tables has grown and the log that became a table is gone."""
     deadline_s = time.monotonic() + DEADLINE_S
-    while file.stat().st_size <= size:
+    while file.stat().st_size <= size or len(list(file.parent.glob("*.log"))) > 1:
         assert time.monotonic() < deadline_s, "LevelDB did not make a table of a full log"
         time.sleep(0.01)
 
@@ -113,7 +116,7 @@ def test_a_list_of_tables_cut_at_any_byte_is_refused_or_lacks_only_the_newest_bl
             size = manifest.stat().st_size
             for _ in range(4):
                 assert ChainStore(store).put_evidence(bytes(FLUSH_BYTES))
-            wait_for_growth(manifest, size)
+            wait_for_table(manifest, size)
         shutil.copytree(source.path, copy)
     data = (copy / "data/leveldb" / manifest.name).read_bytes()
     outcomes: Counter[str] = Counter()
