@@ -20,7 +20,7 @@ NEARNESS_SCALE = 10**9
 @dataclass(frozen=True, slots=True)
 class Residuals:
     """How far a round is from agreement: sums of squares in Wh², over ``count`` numbers, doubled sums ``scale``
-    times.
+    times. ``largest_wh`` is the most by which a pair, or a slot of an exchange, is off.
     """
 
     primal_squares: int
@@ -29,6 +29,7 @@ class Residuals:
     scale: int
     traded_wh: int
     residual_wh: int
+    largest_wh: int
 
     @property
     def primal_mwh(self) -> int:
@@ -57,7 +58,7 @@ def solve_pairs(
     targets = [list(row) for row in before.targets_x2]
     prices = [list(row) for row in before.prices_x2]
     left_over = [[0] * slots for _ in range(homes)]
-    primal = dual = traded_x2 = 0
+    primal = dual = traded_x2 = largest = 0
     for a in range(homes):
         for b in range(a + 1, homes):
             at_a, at_b = (b - 1) * slots, a * slots
@@ -66,6 +67,7 @@ def solve_pairs(
                 mine, theirs = (vectors[a][at_a + slot], vectors[b][at_b + slot]) if is_open else (0, 0)
                 both, target = mine + theirs, mine - theirs
                 primal += both * both
+                largest = max(largest, abs(both))
                 dual += (target - targets[a][at_a + slot]) ** 2
                 traded_x2 += abs(target)
                 price = _bound_price(prices[a][at_a + slot] - rho * both, 2)
@@ -76,7 +78,9 @@ def solve_pairs(
     present = sum(active)
     residual_x2 = sum(abs(value) for row in left_over for value in row)
     count = present * (present - 1) * slots
-    return Pairs(targets, prices), Residuals(primal, dual, count, 2, traded_x2 // 2, residual_x2 // 2)
+    return Pairs(targets, prices), Residuals(
+        primal, dual, count, 2, traded_x2 // 2, residual_x2 // 2, largest
+    )
 
 
 def bind_pairs(vectors: Sequence[Sequence[int]], before: Pairs, active: Sequence[bool], slots: int) -> Pairs:
@@ -114,7 +118,8 @@ def compute_exchange_residuals(
     dual = max(moved_squares * present - shift, 0)
     residual = sum(abs(total) for total in sums_wh)
     # Over N²·T: the primal is (Σx/N)² over T slots, the dual Σ(Δx - mean)² over N·T numbers, times N.
-    return Residuals(primal, dual, present * present * len(sums_wh), 1, volume_wh // 2, residual)
+    largest = max(map(abs, sums_wh), default=0)
+    return Residuals(primal, dual, present * present * len(sums_wh), 1, volume_wh // 2, residual, largest)
 
 
 def is_within(residuals: Residuals, tolerance_mwh: int, dual_factor: int = 1) -> bool:

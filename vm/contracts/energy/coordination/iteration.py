@@ -45,7 +45,8 @@ EXCHANGE_DUAL_FACTOR = 10
 sum."""
 
 RESIDUAL_PARTS = 100
-"""A round has converged when plans leave over less than a hundredth of what is traded, besides the tolerance."""
+"""A round has converged when plans leave over less than a hundredth of what is traded, besides the tolerance; or
+when no pair is off by more than the Wh to which both of them round, which no iteration can mend."""
 
 SECONDS_PER_HOUR = 3600
 
@@ -131,7 +132,8 @@ def solve_round(context: Context, first_slot_s: int, found: Round) -> None:
     else:
         residuals = _solve_exchange(state, first_slot_s, found, exchange)
         is_near = is_within(residuals, found.terms.tolerance_mwh, EXCHANGE_DUAL_FACTOR)
-    is_small = residuals.residual_wh * RESIDUAL_PARTS <= residuals.traded_wh
+    is_rounding = residuals.largest_wh <= 1
+    is_small = is_rounding or residuals.residual_wh * RESIDUAL_PARTS <= residuals.traded_wh
     # An iteration in which nobody spoke moves nothing and proves nothing.
     has_converged = found.submitted > 0 and is_near and is_small
     is_over = found.iteration >= found.terms.iterations_max or first_slot_s * 1000 <= context.time_ms

@@ -212,6 +212,24 @@ def test_a_round_has_converged_when_plans_meet_and_targets_rest() -> None:
     assert (homes.round().status, homes.round().converged) == (Status.FIXED, True)
 
 
+def test_what_only_rounding_leaves_ends_a_round_however_little_is_traded() -> None:
+    homes = RoundOfHomes(homes=("a", "b"))
+    homes.open()
+    for _ in range(2):
+        homes.say({"a": homes.vector("a", b=[10, 0, 0]), "b": homes.vector("b", a=[-9, 0, 0])})
+    found = homes.round()
+    assert (found.status, found.converged) == (Status.FIXED, True)
+    assert found.residual_wh * 100 > found.traded_wh
+
+
+def test_two_watt_hours_are_more_than_rounding() -> None:
+    homes = RoundOfHomes(homes=("a", "b"), terms=make_terms(tolerance_mwh=1000))
+    homes.open()
+    for _ in range(4):
+        homes.say({"a": homes.vector("a", b=[10, 0, 0]), "b": homes.vector("b", a=[-8, 0, 0])})
+    assert homes.round().status == Status.OPEN
+
+
 @pytest.mark.parametrize(("a_wh", "b_wh", "rho"), [(300, -100, 200), (300, -300, 50)])
 def test_rho_is_doubled_or_halved_where_balancing_says_so(a_wh: int, b_wh: int, rho: int) -> None:
     homes = RoundOfHomes(homes=("a", "b"), terms=make_terms(balancing=2, tolerance_mwh=1))
