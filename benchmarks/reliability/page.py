@@ -16,6 +16,8 @@ run in `benchmarks/results/reliability/`, with its commit, machine and command; 
 a plus had changes that were not committed. What is not covered stands in the [threat model](threat-model.md).
 """
 REVIEW = "Reading the code"
+LARGEST_KEPT = frozenset({"targets", "mutants", "caught", "p99 ms"})
+"""Figures that mean the same things again in the next record: they are not added up."""
 NOTHING = "Nothing is recorded."
 
 
@@ -124,19 +126,17 @@ def _render_cases(cases: Sequence[Case]) -> str:
 
 
 def _sum_figures(records: Iterable[Record]) -> dict[str, object]:
-    """Return the figures of several records together: numbers are added, a word must be the same in all."""
+    """Return the figures of several records together: numbers are added, or the largest is kept; of words the last."""
     total: dict[str, object] = {}
     for each in records:
         for label, value in METHODS[each.method].read(each.figures).items():
             known = total.get(label)
-            if (
-                isinstance(value, int | float)
-                and isinstance(known, int | float)
-                and "per" not in label.split()
-            ):
-                total[label] = round(known + value, 1)
-            else:
+            if not isinstance(value, int | float) or not isinstance(known, int | float):
                 total[label] = value
+            elif label in LARGEST_KEPT:
+                total[label] = max(known, value)
+            else:
+                total[label] = value if "per" in label.split() else round(known + value, 1)
     return total
 
 

@@ -143,6 +143,12 @@ def test_several_records_of_a_method_are_added_up_and_shown_each() -> None:
     assert page.count("| `0123abc` |") == 2
 
 
+def test_the_same_targets_in_two_records_are_not_counted_twice() -> None:
+    frame, both = {"executions": 5, "seconds": 1.0}, {"executions": 7, "seconds": 2.0}
+    page = page_of(made("fuzz", frame=frame), made("fuzz", frame=both, hello=both))
+    assert "2 targets; 19 executions; 5 seconds of fuzzing" in page
+
+
 def test_bugs_stand_under_the_method_that_found_them_and_are_counted() -> None:
     bugs = [
         Bug("simulation", "A vote left twice", "tests/a.py::test_b"),
