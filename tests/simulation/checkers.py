@@ -241,7 +241,8 @@ class Checker:
             self._durable.append(set())
         known = self._durable[machine.index]
         files = machine.disk.files
-        if evidence in known or evidence in files.last_synced or evidence in files.get_durable(JOURNAL):
+        is_recent = any(evidence in synced for synced in reversed(files.recently_synced))
+        if evidence in known or is_recent or evidence in files.get_durable(JOURNAL):
             known.add(evidence)
             return True
         return False

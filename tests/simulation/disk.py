@@ -8,6 +8,7 @@ unsynced writes.
 import errno
 import os
 from bisect import bisect_left, bisect_right
+from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from random import Random
@@ -23,6 +24,9 @@ from node.storage.store import (
 )
 
 SECTOR_BYTES = 512
+
+SYNCS_REMEMBERED = 3
+"""A turn may sync its group, and rewrite the journal without what has become moot, before the turn's votes leave."""
 
 JOURNAL = Path("data/journal")
 
@@ -112,8 +116,8 @@ class VirtualFiles:
         self._open: dict[int, _Inode | Path] = {}
         self._locks: set[Path] = set()
         self._next = 3
-        self.last_synced = b""
-        """What the last sync of a file brought to the medium."""
+        self.recently_synced: deque[bytes] = deque(maxlen=SYNCS_REMEMBERED)
+        """What the last syncs of files brought to the medium."""
 
     def get(self, path: Path) -> bytes | None:
         """Return what a reader sees, or None."""
@@ -214,7 +218,7 @@ class VirtualFiles:
     def fsync(self, descriptor: int) -> None:
         self._step()
         inode = self._get(descriptor)
-        self.last_synced = bytes(inode.data[inode.synced :])
+        self.recently_synced.append(bytes(inode.data[inode.synced :]))
         inode.synced = len(inode.data)
         inode.cut_off = b""
 
