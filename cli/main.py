@@ -13,6 +13,7 @@ import typer
 
 from cli import (
     agreement,
+    events,
     inspection,
     meters,
     network,
@@ -57,6 +58,7 @@ app.add_typer(wallet.app, name="wallet")
 app.add_typer(meters.app, name="meter")
 app.add_typer(tariff.app, name="tariff")
 app.add_typer(rounds.app, name="round")
+app.add_typer(events.app, name="event")
 app.add_typer(submit.app, name="submit")
 app.add_typer(transactions.app, name="tx")
 app.command()(balance)

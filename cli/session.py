@@ -33,6 +33,7 @@ _NOT_FOUND = frozenset(
     {
         Rejection.ACCOUNT_UNKNOWN,
         Rejection.METER_UNKNOWN,
+        Rejection.EVENT_UNKNOWN,
         Rejection.RECIPIENT_UNKNOWN,
         Rejection.VALIDATOR_UNKNOWN,
     }

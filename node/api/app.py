@@ -9,6 +9,7 @@ import structlog
 from aiohttp import web
 
 from node.api.errors import ApiProblem, build_error, refuse_busy
+from node.api.event_routes import EventRoutes
 from node.api.gate import ConnectionGate
 from node.api.requests import BodyReader
 from node.api.round_routes import RoundRoutes
@@ -41,6 +42,7 @@ async def open_api(services: Services, config: ApiConfig) -> AsyncIterator[int]:
     routes = [
         *TransactionRoutes(services, BodyReader(config.body_bytes_max)).get_routes(),
         *StateRoutes(services).get_routes(),
+        *EventRoutes(services).get_routes(),
         *RoundRoutes(services).get_routes(),
         *ValidatorRoutes(services).get_routes(),
         *NodeRoutes(services).get_routes(),

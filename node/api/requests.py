@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import web
 
 from node.api.errors import ApiProblem, refuse_busy, refuse_parameter
-from primitives.ids import DIGEST_BYTES, Digest
+from primitives.ids import ACCOUNT_BYTES, DIGEST_BYTES, Digest
 from primitives.limits import BATCH_TRANSACTIONS_MAX
 
 BODY_TIMEOUT_S = 15.0
@@ -216,6 +216,22 @@ def get_number(request: web.Request, name: str, default: int | None = None) -> i
     if default is None:
         raise refuse_parameter(name, "it is missing")
     return default
+
+
+def get_account_id(request: web.Request, name: str) -> bytes:
+    """Return an account's id of the query; empty when it is not given.
+
+    Raises:
+        ApiProblem: it is none.
+
+    """
+    try:
+        account = bytes.fromhex(request.query.get(name, ""))
+    except ValueError:
+        raise refuse_parameter(name, "an account's id in hexadecimal is expected") from None
+    if account and len(account) != ACCOUNT_BYTES:
+        raise refuse_parameter(name, f"an id has {2 * ACCOUNT_BYTES} digits")
+    return account
 
 
 def get_wait_ms(request: web.Request) -> int:

@@ -5,7 +5,7 @@ from aiohttp import web
 from node.api.errors import refuse_unknown
 from node.api.requests import get_number, parse_number
 from node.api.routes import build_json
-from node.api.schemas import RoundAnswer, get_fields
+from node.api.schemas import RoundAnswer, build_record, get_fields
 from node.api.services import Services
 from node.api.state_routes import get_text
 from node.pinned_state import PinnedState
@@ -41,7 +41,10 @@ class RoundRoutes:
                 height=pinned.height,
                 status=records.Status(found.status).name.lower(),
                 round=get_fields(found) | {"terms": get_fields(found.terms)},
-                records=[_build_record(pinned, key, record, with_proof=with_proof) for key, record in shown],
+                records=[
+                    build_record(key, record, pinned.prove(key) if with_proof else None)
+                    for key, record in shown
+                ],
                 certificate=None if certificate is None else encode(certificate),
             )
             return build_json(answer)
@@ -62,8 +65,3 @@ class RoundRoutes:
             ),
         ]
         return [(key, record) for key, record in found if record is not None]
-
-
-def _build_record(pinned: PinnedState, key: bytes, record: Struct, *, with_proof: bool) -> dict[str, object]:
-    shown: dict[str, object] = {"key": key.hex(), "value": encode(record).hex()}
-    return shown | {"proof": encode(pinned.prove(key))} if with_proof else shown

@@ -11,6 +11,7 @@ from primitives.quorum import get_quorum
 from vm.contracts.energy.queries import BillLine, MeterView
 from vm.contracts.energy.records import Slot
 from vm.contracts.validators import Endpoint
+from vm.state_root import StateProof
 
 
 class SubmitAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -210,6 +211,19 @@ class RoundAnswer(msgspec.Struct, frozen=True):
     certificate: bytes | None
 
 
+class EventAnswer(msgspec.Struct, frozen=True):
+    """An event of demand response: its phase, a page of homes that had a word, and the records a proof is about."""
+
+    first_slot_s: int
+    height: int
+    status: str
+    event: dict[str, object]
+    homes: list[dict[str, object]]
+    next_after: str | None
+    records: list[dict[str, object]]
+    certificate: bytes | None
+
+
 def build_meter(view: MeterView, height: int) -> MeterAnswer:
     """Return a meter as shown."""
     meter, latest = view.meter, view.latest
@@ -319,6 +333,12 @@ def build_validators(
     ]
     quorum = get_quorum(len(current.validators))
     return ValidatorsAnswer(height, current.epoch, current.since_height, quorum, validators, motions)
+
+
+def build_record(key: bytes, record: Struct, proof: StateProof | None) -> dict[str, object]:
+    """Return a record of the state as a client checks it: key and value in hex, beside the proof."""
+    shown: dict[str, object] = {"key": key.hex(), "value": encode(record).hex()}
+    return shown if proof is None else shown | {"proof": encode(proof)}
 
 
 def get_fields(record: Struct) -> dict[str, object]:

@@ -5,7 +5,7 @@ import asyncio
 from aiohttp import web
 
 from node.api.errors import refuse_parameter, refuse_unknown
-from node.api.requests import get_number, parse_number
+from node.api.requests import get_account_id, get_number, parse_number
 from node.api.routes import build_json
 from node.api.schemas import (
     BillAnswer,
@@ -19,7 +19,7 @@ from node.api.schemas import (
 from node.api.services import Services
 from node.pinned_state import PinnedState
 from primitives.encoding import encode
-from primitives.ids import ACCOUNT_BYTES, Height
+from primitives.ids import Height
 from vm.contracts.energy.queries import BILL_SLOTS_MAX, MeterView, compute_totals
 
 METERS_PER_ANSWER_MAX = 500
@@ -81,13 +81,7 @@ class StateRoutes:
 
     async def list_meters(self, request: web.Request) -> web.Response:
         """List meters in the order of their accounts, a page at a time."""
-        after = request.query.get("after", "")
-        try:
-            start = bytes.fromhex(after)
-        except ValueError:
-            raise refuse_parameter("after", "an account's id in hexadecimal is expected") from None
-        if start and len(start) != ACCOUNT_BYTES:
-            raise refuse_parameter("after", f"an id has {2 * ACCOUNT_BYTES} digits")
+        start = get_account_id(request, "after")
         with self._queries.open() as pinned:
             views = self._queries.list_meters(pinned.state, start, METERS_PER_ANSWER_MAX + 1)
             page = [build_meter(view, pinned.height) for view in views[:METERS_PER_ANSWER_MAX]]

@@ -19,6 +19,7 @@ from consensus.effects import Effect, JournalRecord, Notice, TimerName
 from consensus.events import Event
 from consensus.messages import Message
 from node.api.admin import AdminRoutes
+from node.api.event_routes import EventRoutes
 from node.api.round_routes import RoundRoutes
 from node.api.routes import NodeRoutes, TransactionRoutes
 from node.api.state_routes import StateRoutes
@@ -144,7 +145,9 @@ def list_routes(*kinds: Any) -> list[str]:  # noqa: ANN401  # classes whose addr
 
 
 def test_every_route_is_documented() -> None:
-    existing = list_routes(TransactionRoutes, StateRoutes, RoundRoutes, ValidatorRoutes, NodeRoutes)
+    existing = list_routes(
+        TransactionRoutes, StateRoutes, RoundRoutes, EventRoutes, ValidatorRoutes, NodeRoutes
+    )
     assert compare(find_table(WIRE, "route", "HTTP API").names(), existing) == []
     assert compare(find_table(WIRE, "route", "Admin socket").names(), list_routes(AdminRoutes)) == []
 

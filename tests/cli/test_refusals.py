@@ -27,6 +27,7 @@ def test_every_rejection_has_its_advice_and_there_is_no_other() -> None:
         (Rejection.VALIDATOR_UNKNOWN, ExitCode.NOT_FOUND),
         (Rejection.METER_UNKNOWN, ExitCode.NOT_FOUND),
         (Rejection.ACCOUNT_UNKNOWN, ExitCode.NOT_FOUND),
+        (Rejection.EVENT_UNKNOWN, ExitCode.NOT_FOUND),
         (Rejection.NONCE_USED, ExitCode.ERROR),
         (Rejection.READING_NOT_INCREASING, ExitCode.ERROR),
     ],
