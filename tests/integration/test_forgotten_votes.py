@@ -105,9 +105,13 @@ def test_who_has_forgotten_is_silent_until_what_it_signed_is_passed_and_then_vot
         await community.wait_linked()
         async with under_load(community):
             await wait_acknowledged(community, FORGOTTEN)
-            forgetful.kill()
-            await lose(community, forgetful, backup)
-            forgetful.log_path.unlink(missing_ok=True)
+        await (
+            community.wait_agreed()
+        )  # its last word came while it still mattered, so that the others remember it
+        forgetful.kill()
+        await lose(community, forgetful, backup)
+        forgetful.log_path.unlink(missing_ok=True)
+        async with under_load(community):
             forgetful.start()
             await until(lambda: forgetful.count_events("voice_lost") == 1, "it learns that it has forgotten")
             assert forgetful.count_events("voice_found") == 0

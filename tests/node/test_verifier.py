@@ -106,8 +106,8 @@ def test_a_flood_of_invalid_signatures_does_not_delay_an_honest_peer() -> None:
         async with open_verifier(GENESIS_HASH) as verifier:
             slow = verifier.verify_transactions(flood, PEER)
             assert all(await verifier.verify_transactions(honest, OTHER_PEER))
-            # two chunks were under way, and one more had its turn
-            assert verifier.counters.invalid <= 4 * CHUNK
+            # a few chunks were under way or had their turn; most of the flood still waits
+            assert verifier.counters.invalid <= PEER_TRANSACTIONS_MAX // 8
             assert not slow.done()
 
     run(scenario())

@@ -1,6 +1,7 @@
 """A sample journal with every kind of group, and what of it may be read after damage."""
 
 from pathlib import Path
+from unittest.mock import patch
 
 from node.storage.journal import open_journal
 from primitives.ids import Digest
@@ -40,7 +41,9 @@ def read_records(data: bytes) -> tuple[list[bytes], bytes]:
     return found, files.get(PATH)
 
 
-def build_sample(groups: list[Group] = GROUPS) -> bytes:
+def build_sample(groups: list[Group] = GROUPS, salt: bytes = b"one salt") -> bytes:
+    """Return the bytes of a journal; always the same, so that what is spoiled is too."""
     files = SimulatedFiles()
-    write_groups(files, groups)
+    with patch("node.storage.journal.os.urandom", return_value=salt):
+        write_groups(files, groups)
     return files.get(PATH)
