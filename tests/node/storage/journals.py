@@ -1,7 +1,6 @@
 """A sample journal with every kind of group, and what of it may be read after damage."""
 
 from pathlib import Path
-from unittest.mock import patch
 
 from node.storage.journal import open_journal
 from primitives.ids import Digest
@@ -41,9 +40,7 @@ def read_records(data: bytes) -> tuple[list[bytes], bytes]:
     return found, files.get(PATH)
 
 
-def build_sample(groups: list[Group] = GROUPS, salt: bytes = b"one salt") -> bytes:
-    """Return the bytes of a journal; always the same, so that what is spoiled is too."""
+def build_sample(groups: list[Group] = GROUPS) -> bytes:
     files = SimulatedFiles()
-    with patch("node.storage.journal.os.urandom", return_value=salt):
-        write_groups(files, groups)
+    write_groups(files, groups)
     return files.get(PATH)
