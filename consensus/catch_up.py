@@ -75,7 +75,7 @@ def follow(state: ReplicaState, now: Now) -> list[Effect]:
 
 
 def on_blocks_pruned(state: ReplicaState) -> list[Effect]:
-    """Turn to a snapshot when the peers have the next blocks no more."""
+    """Turn to a snapshot when the peers have the next blocks no more; whoever does have them is asked on."""
     if state.fetched or state.delivering is not None:
         return []
     return _fetch_snapshot(state, _find_peers(state, find_target(state)))
@@ -166,11 +166,10 @@ def is_epoch_over(state: ReplicaState) -> bool:
 
 def _fetch(state: ReplicaState, target: Height) -> list[Effect]:
     peers = _find_peers(state, target)
-    if target > state.executed.height + SNAPSHOT_BEYOND:
-        return _fetch_snapshot(state, peers)
     state.catch_up_target = target
+    is_far = target > state.executed.height + SNAPSHOT_BEYOND
     return [
-        FetchBlocks(_find_first(state), peers),
+        *(_fetch_snapshot(state, peers) if is_far else [FetchBlocks(_find_first(state), peers)]),
         *timers.start(state, TimerName.CATCH_UP, state.settings.resend_ms),
     ]
 
@@ -181,7 +180,10 @@ def _find_first(state: ReplicaState) -> Height:
 
 
 def _fetch_snapshot(state: ReplicaState, peers: tuple[ReplicaId, ...]) -> list[Effect]:
-    return [FetchSnapshot(peers), *timers.start(state, TimerName.CATCH_UP, SNAPSHOT_PATIENCE_MS)]
+    """Ask once in SNAPSHOT_PATIENCE_MS. A timer of its own, so that a liar who calls blocks pruned holds up none."""
+    if TimerName.SNAPSHOT in state.timers:
+        return []
+    return [FetchSnapshot(peers), *timers.start(state, TimerName.SNAPSHOT, SNAPSHOT_PATIENCE_MS)]
 
 
 def _find_peers(state: ReplicaState, target: Height) -> tuple[ReplicaId, ...]:

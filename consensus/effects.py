@@ -89,6 +89,7 @@ class TimerName(StrEnum):
     PROGRESS = "progress"
     VIEW_CHANGE = "view_change"
     CATCH_UP = "catch_up"
+    SNAPSHOT = "snapshot"
 
 
 @dataclass(frozen=True, slots=True)

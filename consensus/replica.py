@@ -202,6 +202,9 @@ class Replica:
                 return view_change.on_view_change_timer(state, event.now)
             case TimerName.CATCH_UP:
                 return catch_up.on_timer(state)
+            case TimerName.SNAPSHOT:
+                state.timers.pop(TimerName.SNAPSHOT, None)
+                return []
 
     def _resend(self, now: Now) -> list[Effect]:
         """Say again what others may have missed, so that one lost message never stalls the chain."""

@@ -6,11 +6,12 @@ from consensus.effects import (
     Diverged,
     Effect,
     FetchBlocks,
+    FetchSnapshot,
     SignedHeader,
     StartTimer,
     TimerName,
 )
-from consensus.events import BlocksFetched, TimerFired
+from consensus.events import BlocksFetched, BlocksPruned, TimerFired
 from consensus.messages import Certificate, Checkpoint, Status
 from consensus.replica import Replica
 from primitives.header import Block, BlockHeader
@@ -97,6 +98,24 @@ def test_nothing_fetched_is_asked_for_again() -> None:
         (timer,) = [each for each in effects if isinstance(each, StartTimer)]
         effects = desk.tell(TimerFired(now(), timer.name, timer.generation))
         assert found(effects, FetchBlocks)
+
+
+def test_who_calls_blocks_pruned_holds_nobody_up_that_has_them() -> None:
+    desk = Desk(1)
+    claim(desk, 8, 2, 3)
+    assert found(desk.tell(BlocksPruned(now())), FetchSnapshot)
+    asked = desk.tell(TimerFired(now(500), "catch_up", desk.replica.view.timers[TimerName.CATCH_UP]))
+    assert found(asked, FetchBlocks)
+    timers = [each for each in found(desk.effects, StartTimer) if each.name == TimerName.CATCH_UP]  # type: ignore[attr-defined]
+    assert max(each.delay_ms for each in timers) <= desk.settings.resend_ms  # type: ignore[attr-defined]
+
+
+def test_a_snapshot_is_asked_for_again_when_it_had_its_time_and_not_before() -> None:
+    desk = Desk(1)
+    assert found(claim(desk, 10_000, 2, 3), FetchSnapshot)
+    assert not found(desk.tell(BlocksPruned(now())), FetchSnapshot)
+    desk.tell(TimerFired(now(60_000), "snapshot", desk.replica.view.timers[TimerName.SNAPSHOT]))
+    assert found(desk.tell(BlocksPruned(now(60_000))), FetchSnapshot)
 
 
 def test_a_quorum_of_checkpoints_far_ahead_is_followed() -> None:
