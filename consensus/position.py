@@ -1,17 +1,18 @@
 """Where a replica stands, in names and numbers: what an operator is shown. It looks and changes nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from consensus import catch_up, timers
 from consensus.effects import TimerName
 from consensus.events import Now, Received
 from consensus.log import get_vote_digest, select_matching
-from consensus.messages import Envelope, PrePrepare, ViewChange
+from consensus.messages import PrePrepare, ViewChange
 from consensus.ordering import compute_ahead_ms
 from consensus.replica import describe_phase
 from consensus.state import Instance, ReplicaState, Silence
 from consensus.transcript import shorten
+from consensus.view_change import find_complaining
 from consensus.window import WINDOW
 from primitives.batch import NULL_DIGEST
 from primitives.ids import ReplicaId, Sequence, View
@@ -114,7 +115,7 @@ def describe_position(
         executing=state.delivering is not None,
         open=_describe_open(state, now),
         view_changes=_describe_view_changes(state),
-        complaints=_name_all(state, _find_complaining(state, now)),
+        complaints=_name_all(state, find_complaining(state, now)),
         timers_ms={n.value: max(0, timers_ms[n]) for n in TimerName if n in timers_ms and n in state.timers},
         timeout_ms=timers.compute_timeout_ms(state),
         next_timeout_ms=timers.compute_timeout_ms(state, later=1),
@@ -125,7 +126,7 @@ def describe_position(
 def _describe_silence(state: ReplicaState, silence: Silence) -> Quiet:
     quorum = state.membership.quorum
     return Quiet(
-        answered=_name_all(state, list(silence.testimonies)),
+        answered=_name_all(state, silence.testimonies),
         needed=quorum if silence.is_past_unknown else quorum - 1,
         until=silence.until,
     )
@@ -199,24 +200,11 @@ def _describe_view_changes(state: ReplicaState) -> dict[str, int]:
     return {name: left[replica] for replica, name in _sort(state, left) if left[replica] >= since}
 
 
-def _find_complaining(state: ReplicaState, now: Now) -> list[ReplicaId]:
-    oldest = now.monotonic_ms - timers.COMPLAINT_PERIODS * state.settings.resend_ms
-    return [
-        replica
-        for replica, (view, since_ms) in sorted(state.complaints.items())
-        if view == state.view and since_ms >= oldest
-    ]
-
-
-def _name_all(
-    state: ReplicaState, replicas: Mapping[ReplicaId, Envelope | None] | list[ReplicaId]
-) -> tuple[str, ...]:
+def _name_all(state: ReplicaState, replicas: Collection[ReplicaId]) -> tuple[str, ...]:
     return tuple(name for _, name in _sort(state, replicas))
 
 
-def _sort(
-    state: ReplicaState, replicas: Mapping[ReplicaId, object] | list[ReplicaId]
-) -> list[tuple[ReplicaId, str]]:
+def _sort(state: ReplicaState, replicas: Collection[ReplicaId]) -> list[tuple[ReplicaId, str]]:
     """Return replicas with their names, in the order of the membership."""
     membership = state.membership
     return [(replica, membership.get_name(replica)) for replica in membership.replicas if replica in replicas]

@@ -67,12 +67,7 @@ def check_complaints(state: ReplicaState, now: Now) -> list[Effect]:
     """Leave the view when f + 1 replicas complain of it or have left it."""
     if not state.active:
         return []
-    oldest = now.monotonic_ms - timers.COMPLAINT_PERIODS * state.settings.resend_ms
-    waiting = {
-        replica
-        for replica, (view, since_ms) in state.complaints.items()
-        if view == state.view and since_ms >= oldest
-    }
+    waiting = find_complaining(state, now)
     left = {
         replica
         for replica, envelope in state.view_changes.items()
@@ -81,6 +76,16 @@ def check_complaints(state: ReplicaState, now: Now) -> list[Effect]:
     if len(waiting | left) < state.membership.weak_quorum:
         return []
     return begin_view_change(state, now, View(state.view + 1), "f + 1 replicas wait for the primary")
+
+
+def find_complaining(state: ReplicaState, now: Now) -> frozenset[ReplicaId]:
+    """Return who has complained of the current view within COMPLAINT_PERIODS."""
+    oldest = now.monotonic_ms - timers.COMPLAINT_PERIODS * state.settings.resend_ms
+    return frozenset(
+        replica
+        for replica, (view, since_ms) in state.complaints.items()
+        if view == state.view and since_ms >= oldest
+    )
 
 
 def begin_view_change(state: ReplicaState, now: Now, view: View, reason: str) -> list[Effect]:

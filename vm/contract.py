@@ -47,9 +47,9 @@ CallType = type[Struct]
 class Contract:
     """A native contract: its methods' records, and functions without memory of their own.
 
-    ``check`` says early, from a possibly older state, that a call cannot succeed; ``apply`` decides. Both return a
-    Rejection or None, and ``apply`` writes nothing when it refuses. ``begin_block`` does what time demands, within a
-    bound of its own. ``get_next_due_ms`` tells when it next has something to do.
+    ``check`` says why a call cannot succeed: early, from a possibly older state, and again before ``apply`` does what
+    it allowed. Where only doing it shows that it cannot be done, ``apply`` may still refuse. ``begin_block`` does what
+    time demands, within a bound of its own. ``get_next_due_ms`` tells when it next has something to do.
     """
 
     name: str
@@ -59,6 +59,16 @@ class Contract:
     apply: Callable[[CallContext, Struct], Rejection | None]
     begin_block: Callable[[BlockContext], None] | None = None
     get_next_due_ms: Callable[[LedgerContext, Overlay], int | None] | None = None
+
+
+def execute_call(contract: Contract, context: CallContext, call: Struct) -> Rejection | None:
+    """Do what the call asks, or return why not; what was refused leaves no trace in the state."""
+    context.state.mark()
+    rejection = contract.check(context, call) or contract.apply(context, call)
+    if rejection is not None:
+        context.state.rollback()
+    context.state.mark()
+    return rejection
 
 
 def decode_call(contract: Contract, method: str, arguments: bytes) -> Struct | Rejection:

@@ -10,7 +10,7 @@ from primitives.header import PROTOCOL_VERSION, BlockHeader, build_genesis_heade
 from primitives.ids import AccountId, Epoch, Height, Sequence
 from primitives.merkle import compute_merkle_root
 from vm.admission import check_account, consume_nonce, get_quota_slot
-from vm.contract import BlockContext, CallContext, LedgerContext, decode_call
+from vm.contract import BlockContext, CallContext, LedgerContext, decode_call, execute_call
 from vm.contracts.permissions import get_account, open_genesis_accounts, put_account
 from vm.contracts.validators import ValidatorSet, find_new_set
 from vm.genesis import Genesis
@@ -130,12 +130,7 @@ def _execute_transaction(block: BlockContext, raw: bytes) -> Receipt:
         return Receipt(sealed.id, rejection, consumed=False)
     quota_slot = get_quota_slot(block.ledger, block.time_ms)
     put_account(block.state, transaction.account, consume_nonce(account, transaction.nonce, quota_slot))
-    block.state.mark()
-    rejection = _apply_call(block, sealed)
-    if rejection is not None:
-        block.state.rollback()
-    block.state.mark()
-    return Receipt(sealed.id, rejection, consumed=True)
+    return Receipt(sealed.id, _apply_call(block, sealed), consumed=True)
 
 
 def _apply_call(block: BlockContext, sealed: SealedTransaction) -> Rejection | None:
@@ -154,7 +149,7 @@ def _apply_call(block: BlockContext, sealed: SealedTransaction) -> Rejection | N
         block.height,
         block.time_ms,
     )
-    return contract.apply(context, call)
+    return execute_call(contract, context, call)
 
 
 class _EmptyState:

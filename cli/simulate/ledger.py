@@ -18,7 +18,7 @@ from primitives.ids import (
     Digest,
     Height,
 )
-from vm.contract import BlockContext, CallContext, LedgerContext
+from vm.contract import BlockContext, CallContext, LedgerContext, execute_call
 from vm.contracts.permissions import open_genesis_accounts
 from vm.genesis import Genesis
 from vm.receipt import Rejection
@@ -109,11 +109,7 @@ class LocalLedger:
         context = CallContext(
             self.context, self._overlay, AccountId(sender), transaction_id, Height(self.height), self.time_ms
         )
-        rejection = CONTRACTS[name].apply(context, record)
-        if rejection is not None:
-            self._overlay.rollback()
-        self._overlay.mark()
-        return rejection
+        return execute_call(CONTRACTS[name], context, record)
 
     def _commit(self) -> None:
         self.state.commit(self._overlay.collect_changes())

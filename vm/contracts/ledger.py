@@ -161,11 +161,8 @@ def check(context: CallContext, call: Struct) -> Rejection | None:
             return Rejection.METHOD_UNKNOWN
 
 
-def apply(context: CallContext, call: Struct) -> Rejection | None:
-    """Do what the call asks, or return why not."""
-    rejection = check(context, call)
-    if rejection is not None:
-        return rejection
+def apply(context: CallContext, call: Struct) -> None:
+    """Do what ``check`` allowed."""
     state = context.state
     match call:
         case Transfer():
@@ -182,7 +179,6 @@ def apply(context: CallContext, call: Struct) -> Rejection | None:
             _move(state, pending.debtor, pending.creditor, Asset(pending.asset), call.amount)
         case Void():
             _release(state, call.pending)
-    return None
 
 
 def begin_block(context: BlockContext) -> None:

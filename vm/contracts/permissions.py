@@ -180,11 +180,8 @@ def check(context: CallContext, call: Struct) -> Rejection | None:
             return Rejection.METHOD_UNKNOWN
 
 
-def apply(context: CallContext, call: Struct) -> Rejection | None:
-    """Do what the call asks, or return why not."""
-    rejection = check(context, call)
-    if rejection is not None:
-        return rejection
+def apply(context: CallContext, call: Struct) -> None:
+    """Do what ``check`` allowed."""
     state = context.state
     match call:
         case Register():
@@ -197,7 +194,6 @@ def apply(context: CallContext, call: Struct) -> Rejection | None:
             if record.role == "utility":
                 _count_utilities(state, -1 if suspended else 1)
             put_account(state, call.account, _replace(record, suspended=suspended))
-    return None
 
 
 def _check_rotation(state: Overlay, call: RotateKey) -> Rejection | None:

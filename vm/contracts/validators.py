@@ -190,11 +190,8 @@ def check(context: CallContext, call: Struct) -> Rejection | None:
             return Rejection.METHOD_UNKNOWN
 
 
-def apply(context: CallContext, call: Struct) -> Rejection | None:
+def apply(context: CallContext, call: Struct) -> None:
     """Cast or withdraw a ballot; with a quorum for one change, make it."""
-    rejection = check(context, call)
-    if rejection is not None:
-        return rejection
     state = context.state
     current = _get_current_set(context)
     voter = _find_voter(context, current)
@@ -203,14 +200,13 @@ def apply(context: CallContext, call: Struct) -> Rejection | None:
         raise AssertionError(message)
     if isinstance(call, Withdraw):
         state.write(BALLOT_PREFIX + voter, None)
-        return None
+        return
     method = next(name for name, record in METHODS.items() if isinstance(call, record))
     ballot = Ballot(current.epoch, method, encode(call))
     state.write(BALLOT_PREFIX + voter, ballot)
     cast = [state.read(BALLOT_PREFIX + each.public_key, Ballot) for each in current.validators]
     if sum(other == ballot for other in cast) >= get_quorum(len(current.validators)):
         _make_change(context, current, call)
-    return None
 
 
 def _make_change(context: CallContext, current: ValidatorSet, call: Struct) -> None:

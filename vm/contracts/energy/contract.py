@@ -29,11 +29,8 @@ def check(context: CallContext, call: Struct) -> Rejection | None:
             return Rejection.METHOD_UNKNOWN
 
 
-def apply(context: CallContext, call: Struct) -> Rejection | None:
-    """Do what the call asks, or return why not."""
-    rejection = check(context, call)
-    if rejection is not None:
-        return rejection
+def apply(context: CallContext, call: Struct) -> None:
+    """Do what ``check`` allowed."""
     match call:
         case RegisterMeter():
             metering.register_meter(context, call)
@@ -43,7 +40,6 @@ def apply(context: CallContext, call: Struct) -> Rejection | None:
             metering.submit_reading(context, call)
         case CorrectReading():
             metering.correct_reading(context, call)
-    return None
 
 
 def begin_block(context: BlockContext) -> None:

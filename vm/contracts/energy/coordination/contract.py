@@ -24,11 +24,8 @@ def check(context: CallContext, call: Struct) -> Rejection | None:
             return Rejection.METHOD_UNKNOWN
 
 
-def apply(context: CallContext, call: Struct) -> Rejection | None:
-    """Do what the call asks, or return why not."""
-    rejection = check(context, call)
-    if rejection is not None:
-        return rejection
+def apply(context: CallContext, call: Struct) -> None:
+    """Do what ``check`` allowed."""
     match call:
         case OpenRound():
             rounds.open_round(context, call)
@@ -38,7 +35,6 @@ def apply(context: CallContext, call: Struct) -> Rejection | None:
             iteration.submit_vector(context, call)
         case ClaimRelief():
             relief.claim_relief(context, call)
-    return None
 
 
 def begin_block(context: BlockContext) -> None:

@@ -22,11 +22,8 @@ def check(context: CallContext, call: Struct) -> Rejection | None:
             return Rejection.METHOD_UNKNOWN
 
 
-def apply(context: CallContext, call: Struct) -> Rejection | None:
-    """Do what the call asks, or return why not."""
-    rejection = check(context, call)
-    if rejection is not None:
-        return rejection
+def apply(context: CallContext, call: Struct) -> None:
+    """Do what ``check`` allowed."""
     match call:
         case AnnounceEvent():
             events.announce_event(context, call)
@@ -34,7 +31,6 @@ def apply(context: CallContext, call: Struct) -> Rejection | None:
             events.cancel_event(context, call)
         case OptEvent():
             events.opt_event(context, call)
-    return None
 
 
 def begin_block(context: BlockContext) -> None:
