@@ -6,8 +6,6 @@ DIR/validator.bundle                            what the others add: nothing in 
 """
 
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +13,11 @@ from typing import TYPE_CHECKING
 
 from cli.bundle import Bundle, find_endpoint_problem, write_bundle
 from cli.certificates import make_tls_identity
+from cli.drafts import open_draft, write_new
 from cli.failure import CliError, ExitCode, build_usage_error
 from cli.node_keys import NEXT_KEY_PATH, NODE_KEY_PATH, open_node_key
 from cli.node_settings import ANY_ADDRESS, LOOPBACK
+from cli.provision import CONFIG_NAME, GENESIS_NAME
 from meter.keystore import KeyKind, KeystoreError, create_key
 from node.config import ApiConfig, NodeConfig, P2pConfig, PeerConfig, load_config
 from node.config_text import render_config
@@ -153,26 +153,14 @@ def create_joining_home(
         raise build_usage_error(
             f"{directory}: exists, and keys are never overwritten; choose a new directory"
         )
-    try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", suffix=".new", dir=directory.parent))
-    except OSError as error:
-        raise CliError(f"{directory.parent}: {error.strerror}; nothing was written") from None
-    try:
+    with open_draft(directory) as draft:
         validator = _create_key(draft / NODE_KEY_PATH, place.name, passphrase)
         bundle = Bundle(validator, Endpoint(place.host, place.p2p_port))
-        _write(draft / "genesis.bin", encode(genesis))
-        _write(draft / "config.toml", render_config(config).encode())
+        write_new(draft / GENESIS_NAME, encode(genesis))
+        write_new(draft / CONFIG_NAME, render_config(config).encode())
         if around.handovers:
-            _write(draft / HANDOVERS_NAME, encode(around.handovers))
+            write_new(draft / HANDOVERS_NAME, encode(around.handovers))
         write_bundle(draft / BUNDLE_NAME, genesis, bundle)
-        draft.rename(directory)
-    except KeystoreError as error:
-        raise CliError(f"{error}; nothing was written to {directory}") from None
-    except OSError as error:
-        raise CliError(f"{directory}: {error.strerror}; nothing was written to it") from None
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return bundle
 
 
@@ -240,10 +228,3 @@ def _build_config(place: Place, addresses: Mapping[str, tuple[str, int]]) -> Nod
         api=ApiConfig(port=place.api_port),
         peers=tuple(PeerConfig(name, host, port) for name, (host, port) in addresses.items()),
     )
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

@@ -7,19 +7,17 @@
 Everything is made beside DIR and appears under its name at once: an interrupted run leaves no half network.
 """
 
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cli.certificates import make_tls_identity
 from cli.client_settings import ClientSettings, ValidatorEnd, render_client_settings
-from cli.failure import CliError, build_usage_error
+from cli.drafts import open_draft, write_new
+from cli.failure import build_usage_error
 from cli.network_spec import NetworkSpec, ValidatorSpec, build_consensus_parameters, build_energy_parameters
 from cli.node_keys import NODE_KEY_PATH
-from meter.keystore import KEY_SUFFIX, KeyKind, KeyLabel, KeystoreError, create_key
+from meter.keystore import KEY_SUFFIX, KeyKind, KeyLabel, create_key
 from primitives.encoding import encode
 from primitives.hashing import compute_account_id
 from primitives.header import Validator
@@ -56,22 +54,8 @@ def create_network(
 
     """
     _check_unused(directory)
-    try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", suffix=".new", dir=directory.parent))
-    except OSError as error:
-        raise CliError(
-            f"{error.filename or directory.parent}: {error.strerror}; nothing was written"
-        ) from None
-    try:
+    with open_draft(directory) as draft:
         genesis, utility = _write_network(draft, spec, time_ms, passphrase, render_config)
-        draft.rename(directory)
-    except KeystoreError as error:
-        raise CliError(f"{error}; nothing was written to {directory}") from None
-    except OSError as error:
-        raise CliError(f"{directory}: {error.strerror}; nothing was written to it") from None
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return Network(
         directory=directory,
         genesis=genesis,
@@ -103,11 +87,11 @@ def _write_network(
     genesis = build_genesis(spec, time_ms, validators, utility)
     content = encode(genesis)
     draft.chmod(0o755)  # the directory itself is no secret: key files and their directories are the owner's
-    _write(draft / GENESIS_NAME, content)
-    _write(draft / CLIENT_NAME, render_client_settings(_build_client_settings(spec)).encode())
+    write_new(draft / GENESIS_NAME, content)
+    write_new(draft / CLIENT_NAME, render_client_settings(_build_client_settings(spec)).encode())
     for index, validator in enumerate(spec.validators):
-        _write(draft / validator.name / GENESIS_NAME, content)
-        _write(draft / validator.name / CONFIG_NAME, render_config(spec, index).encode())
+        write_new(draft / validator.name / GENESIS_NAME, content)
+        write_new(draft / validator.name / CONFIG_NAME, render_config(spec, index).encode())
     return genesis, utility
 
 
@@ -170,10 +154,3 @@ def _build_client_settings(spec: NetworkSpec) -> ClientSettings:
 
 def _as_authority(host: str) -> str:
     return f"[{host}]" if ":" in host else host
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

@@ -6,6 +6,9 @@ it votes. Otherwise it is silent: it follows and executes, and votes for nothing
 its key can have signed. Then it asks once more; a message that lies beyond what it can have signed before is of
 somebody else.
 
+A witness remembers what it wanted when it came. What it did not want was decided or of a view that it had left; what no
+witness wanted can count for nothing any more, so forgetting it harms nobody.
+
 How far that is: a quorum of others testifies. The asker's latest certificate covered what a quorum had executed, so a
 correct witness is among both, and its own latest certificate is at most a window behind. With W the window and C the
 highest certificate testified, the asker signed no vote above C + 2 W and no view change that quotes more than C + W.
