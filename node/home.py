@@ -33,6 +33,7 @@ from vm.genesis import Genesis, decode_genesis
 from vm.state_root import StateTree
 
 GENESIS_NAME = "genesis.bin"
+JOURNAL_NAME = "journal"
 GENESIS_BYTES_MAX = 1024 * 1024
 """80 validators with their certificates take 100 kB."""
 
@@ -100,7 +101,7 @@ def _open_storage(stack: ExitStack, data: Path, constitution: Constitution) -> S
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_journal_kept(data)
-        journal = stack.enter_context(open_journal(data / "journal", constitution.genesis_hash))
+        journal = stack.enter_context(open_journal(data / JOURNAL_NAME, constitution.genesis_hash))
         install_offered(data)
         return fill_storage(journal, stack.enter_context(open_leveldb(data / CURRENT_NAME)), constitution)
     except StoreLocked as error:
@@ -159,7 +160,7 @@ def build_replica(
 
 def _check_journal_kept(data: Path) -> None:
     """Refuse a chain without its journal, which is made before the chain: nobody knows what was signed."""
-    if (data / "leveldb").exists() and not (data / "journal").exists():
+    if (data / CURRENT_NAME).exists() and not (data / JOURNAL_NAME).exists():
         raise HomeError(
             f"{data / 'journal'} is missing although the chain is there: without it this validator could contradict"
             " what it signed; put the file back, or run `gridbft recover`"

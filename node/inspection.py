@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from node.errors import DiskError, HomeError
-from node.home import Constitution, Storage, open_storage
+from node.home import JOURNAL_NAME, Constitution, Storage, open_storage
 from node.snapshots.installation import CURRENT_NAME
 from node.storage.files import SystemFiles
 from node.storage.integrity import check_everything, get_lowest
 from node.storage.store import StoreError
 from primitives.ids import Height
 
-JOURNAL_NAME = "journal"
 TABLE_SUFFIX = ".ldb"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from consensus.codec import encode_record
 from consensus.effects import Silenced
 from node.errors import DiskError, HomeError
-from node.home import Constitution, decode_records
+from node.home import JOURNAL_NAME, Constitution, decode_records
 from node.snapshots.installation import CURRENT_NAME, OFFERED_NAME
 from node.storage.chain import ChainStore
 from node.storage.journal import (
@@ -26,8 +26,6 @@ from node.storage.journal import (
 )
 from node.storage.leveldb import open_leveldb
 from node.storage.store import StoreCorrupt, StoreError, StoreFull, StoreLocked
-
-JOURNAL_NAME = "journal"
 
 
 @dataclass(frozen=True, slots=True)

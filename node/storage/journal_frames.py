@@ -43,7 +43,6 @@ VERSION = 2
 _FILE_MAGIC = b"gridbft journal\n"
 _FRAME_MAGIC = b"\xf7GBJ"
 _HEADER = Struct(f">{len(_FILE_MAGIC)}sH{DIGEST_BYTES}sQ{SALT_BYTES}s")
-_HEADER_BYTES = _HEADER.size + DIGEST_BYTES
 _HEAD = Struct(">4sBQQQII")
 _CHECK_BYTES = 8
 _HEAD_BYTES = _HEAD.size + _CHECK_BYTES
