@@ -7,15 +7,19 @@ from cli.demo.options import PACKAGED_CONTEXT, PACKAGED_READINGS, find_packaged
 from cli.failure import build_usage_error
 from cli.simulate.settings import FEED_IN_DEFAULT, ITERATIONS_DEFAULT, RETAIL_DEFAULT
 from vm.contracts.energy.coordination.calls import Form, Preference
-from vm.contracts.energy.coordination.rounds import BALANCING_MAX, ITERATIONS_MAX
+from vm.contracts.energy.coordination.rounds import (
+    BALANCING_MAX,
+    ITERATIONS_MAX,
+    RHO_MAX,
+    RHO_UNIT,
+    TOLERANCE_MWH_MAX,
+)
 from vm.genesis import PRICE_MAX
 
 RHO_DEFAULT = {Form.BILATERAL: 0.5, Form.EXCHANGE: 0.1}
 """Currency per kWh²: the bilateral one is that of the reference runs."""
 TOLERANCE_DEFAULT = {Form.BILATERAL: 5e-4, Form.EXCHANGE: 1e-3}
 """kWh, root mean square."""
-RHO_UNIT = 1000
-"""ρ in the contract is micro-currency per kWh and Wh: a thousandth of a currency unit per kWh²."""
 MWH_PER_KWH = 10**6
 HOMES_MAX = 10_000
 DAYS_MAX = 366
@@ -122,8 +126,8 @@ def build_options(source: SourceFlags, terms: TermFlags, run: RunFlags) -> Simul
         day=source.day,
         days=source.days,
         form=form,
-        rho=_scale("--rho", rho, RHO_UNIT, 10**6),
-        tolerance_mwh=_scale("--tolerance", tolerance, MWH_PER_KWH, 10**6),
+        rho=_scale("--rho", rho, RHO_UNIT, RHO_MAX),
+        tolerance_mwh=_scale("--tolerance", tolerance, MWH_PER_KWH, TOLERANCE_MWH_MAX),
         iterations_max=terms.iterations,
         balancing=terms.balancing,
         feed_in=terms.feed_in,

@@ -13,7 +13,7 @@ from cli.simulate.pooled import POOLED_MAX
 from cli.simulate.terms import CLAIM_S, build_terms
 from cli.simulate.trace import CostTrace
 from meter.home.desk import Told
-from meter.home.participant import Outcome, Seat, Trades
+from meter.home.participant import MICRO, NANO, Outcome, Seat, Trades
 from primitives.hashing import compute_account_id
 from primitives.header import Validator
 from primitives.ids import AccountId
@@ -145,8 +145,8 @@ class Simulation:
             crew.close()
         lines = self._meter(outcomes)
         agreements = [self._read_agreement(account) for account in self.accounts]
-        relief = [0.0 if each is None else each.relief_nano / 1e9 for each in agreements]
-        bills = [sum(line.net_nano for line in mine) / 1e9 for mine in lines]
+        relief = [0.0 if each is None else each.relief_nano / NANO for each in agreements]
+        bills = [sum(line.net_nano for line in mine) / NANO for mine in lines]
         overlay = self.ledger.overlay
         system = self.ledger.context.genesis.accounts[0].account
         everybody = [*self.accounts, system]
@@ -240,7 +240,7 @@ class Simulation:
         """Return the Lagrangian bound at the final prices where the community is too large for one programme."""
         if exchange is None or len(self.homes) <= POOLED_MAX:
             return None
-        return crew.compute_bound(np.array(exchange.prices_nano, dtype=np.float64) / 1e9)
+        return crew.compute_bound(np.array(exchange.prices_nano, dtype=np.float64) / NANO)
 
     def _tell(self, found: Round) -> Told:
         if self.options.form == Form.EXCHANGE:
@@ -250,7 +250,7 @@ class Simulation:
     def _fix(self, crew: Crew) -> list[Outcome]:
         """Let the homes plan with the fixed trades, claim where they lose, and close the round."""
         agreements = [self._read_agreement(account) for account in self.accounts]
-        feed_in = np.full(len(self.day.starts_s), self.options.feed_in / 1e6)
+        feed_in = np.full(len(self.day.starts_s), self.options.feed_in / MICRO)
         outcomes = crew.finish(agreements, self.day.retail, feed_in, get_relief_permille(self.read_round()))
         self.ledger.begin_block(self.ledger.time_ms + 1000)
         for account, outcome in zip(self.accounts, outcomes, strict=True):

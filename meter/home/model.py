@@ -256,7 +256,10 @@ def _add_heating(programme: Programme, heating: Heating, day: DayInputs) -> None
 
 
 def _add_offer(programme: Programme, number: int, offer: Offer, grid: Columns, slot_hours: float) -> None:
-    """Demand response: what is drawn below the baseline is rewarded; never more than the baseline itself."""
+    """Demand response: what is drawn below the baseline is rewarded, and no more than the baseline is drawn.
+
+    Without that bound the reward would make the programme non-convex: draw more here, be paid for less there.
+    """
     slots = _find_slots(offer, programme.slots, slot_hours)
     baseline = offer.baseline_wh / WH_PER_KWH
     if len(slots) == 0 or baseline == 0:

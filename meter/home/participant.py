@@ -13,11 +13,10 @@ from meter.home.spec import HomeSpec
 from meter.home.tasks import GivenTask, PriceTask, TradeTask
 from vm.contracts.energy.coordination.calls import Form, Terms
 from vm.contracts.energy.coordination.records import Agreement, Exchange, Row
+from vm.contracts.energy.coordination.rounds import RHO_UNIT
 
 MICRO = 1e6
 NANO = 1e9
-RHO_UNIT = 1e3
-"""ρ of the contract, micro-currency per kWh and Wh, is a thousandth of a currency unit per kWh²."""
 PERMILLE = 1000
 
 Trades = tuple[int, ...]

@@ -27,9 +27,7 @@ class DaySolver:
     def __init__(self, programme: Programme, mixed: Sequence[tuple[int, int, float]] = ()) -> None:
         """Take the programme, and entries above the diagonal of P."""
         size = len(programme.linear)
-        self._mixed = [
-            entry for row, column, value in mixed for entry in ((row, column, value), (column, row, value))
-        ]
+        self._mixed = _mirror(mixed)
         self._quadratic = np.array(programme.quadratic)
         self._linear = np.array(programme.linear)
         self._equal_to = np.array(programme.equal_to)
@@ -56,7 +54,7 @@ class DaySolver:
     ) -> None:
         """Change the squares of some variables."""
         self._quadratic[columns] = value
-        self._mixed = [entry for row, column, v in mixed for entry in ((row, column, v), (column, row, v))]
+        self._mixed = _mirror(mixed)
         self._solver.update(P=self._build_quadratic())
 
     def solve(self, linear: Array | None = None, equal_to: Array | None = None) -> Array:
@@ -78,7 +76,8 @@ class DaySolver:
         if status == piqp.PIQP_PRIMAL_INFEASIBLE:
             raise HomeError(
                 HomeProblem.DAY_INFEASIBLE,
-                "no plan fits the connection: raise grid_w, widen a window, or need less energy",
+                "no plan fits the connection and the offers: "
+                "raise grid_w or baseline_wh, widen a window, or need less energy",
             )
         if status != piqp.PIQP_SOLVED:
             raise HomeError(
@@ -104,6 +103,11 @@ class DaySolver:
         # The diagonal is given even where it is nothing, so that an update finds the same structure.
         diagonal = [(number, number, float(value)) for number, value in enumerate(self._quadratic)]
         return _build_matrix([*diagonal, *self._mixed], (len(self._quadratic), len(self._quadratic)))
+
+
+def _mirror(entries: Sequence[tuple[int, int, float]]) -> list[tuple[int, int, float]]:
+    """Return the entries above the diagonal together with those below it."""
+    return [each for row, column, value in entries for each in ((row, column, value), (column, row, value))]
 
 
 def _build_matrix(entries: Sequence[tuple[int, int, float]], shape: tuple[int, int]) -> sparse.csc_matrix:

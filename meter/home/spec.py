@@ -118,7 +118,9 @@ class Heating(_Section, frozen=True):
 
 
 class Offer(_Section, frozen=True):
-    """An offer of demand response: ``reward`` per kWh drawn from the grid below the baseline, within a window."""
+    """An offer of demand response that the home has taken up: ``reward`` per kWh drawn from the grid below the
+    baseline (Wh per slot), within a window, in which it draws no more than that.
+    """
 
     reward: float
     baseline_wh: int

@@ -102,6 +102,13 @@ def test_an_offer_of_demand_response_is_rewarded_below_the_baseline_only() -> No
     assert found.cost == pytest.approx(4 * 0.2 - 0.5 * 0.3, abs=NEAR)
 
 
+def test_an_offer_that_the_home_cannot_keep_is_named() -> None:
+    offer = Offer(reward=0.3, baseline_wh=500, from_hour=0, to_hour=1)
+    with pytest.raises(HomeError, match="baseline_wh") as caught:
+        plan(make_model(HomeSpec(offers=[offer])))
+    assert caught.value.problem is HomeProblem.DAY_INFEASIBLE
+
+
 def test_a_day_beyond_the_connection_is_named() -> None:
     with pytest.raises(HomeError) as caught:
         plan(make_model(HomeSpec(grid_w=1000), make_day(load=[1.5] * 4)))

@@ -58,6 +58,8 @@ AHEAD_S = 31 * 86_400
 """A round is opened at most a month before its first slot."""
 
 RHO_MAX = 10**6
+RHO_UNIT = 1000
+"""ρ is micro-currency per kWh and Wh: a thousandth of a currency unit per kWh²."""
 """A thousand currency units per kWh²: nobody would move."""
 
 ITERATIONS_MAX = 1000
