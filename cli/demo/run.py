@@ -80,7 +80,10 @@ def run_demo(options: DemoOptions, plan: DayPlan) -> int:
     if options.as_json:
         print_json(result.to_json())
     else:
-        _print(options, plan, community, result)
+        _print(plan, community, result)
+    if not result.checks.are_good:
+        hint = "" if options.keep else "; run it again with --keep to look at the validators' logs"
+        talk(f"gridbft: a check failed: {', '.join(result.checks.name_failed())}{hint}")
     return int(ExitCode.OK if result.checks.are_good else ExitCode.ERROR)
 
 
@@ -244,11 +247,9 @@ def _show_progress(plan: DayPlan) -> Iterator[tuple[Callable[[str], None], Calla
         yield tell, advance
 
 
-def _print(options: DemoOptions, plan: DayPlan, community: Community, result: DemoResult) -> None:
+def _print(plan: DayPlan, community: Community, result: DemoResult) -> None:
     title = f"{format_time(plan.start_s)[:10]}, {count(len(plan.homes), 'home')}, {count(len(plan.slots), 'slot')}"
     print_summary(build_console(), result, community.spec.currency, title)
-    if not result.checks.are_good and not options.keep:
-        talk("gridbft: a check failed; run it again with --keep to look at the validators' logs")
 
 
 def _tell_kept(community: Community) -> None:

@@ -16,7 +16,7 @@ from cli.failure import CliError
 from meter.answers import StatusAnswer
 from meter.client import Client, open_client
 from meter.keystore import OpenedKey
-from meter.outcomes import OutcomeUnknown
+from meter.outcomes import OutcomeUnknown, RefusedByNetwork, RefusedByNode
 from meter.signer import Signer
 from meter.validators import ClientSettings
 from vm.transaction import SealedTransaction
@@ -66,10 +66,10 @@ class Stage:
         return next(process for process in self.community.processes if process.name == name)
 
     async def deliver(self, client: Client, transaction: SealedTransaction) -> None:
-        """Deliver a transaction and keep what became of it.
+        """Deliver a transaction that must be applied, and keep what became of it.
 
         Raises:
-            CliError: nobody could prove anything in time.
+            CliError: it was refused, or nobody could prove anything in time.
 
         """
         begin_s = monotonic()
@@ -78,6 +78,8 @@ class Stage:
             self.check_processes()
             raise CliError(f"no certificate after {DELIVERY_TIMEOUT_S:.0f} s: {outcome.reason}")
         self.tally.record(outcome, int((monotonic() - begin_s) * 1000))
+        if isinstance(outcome, RefusedByNetwork | RefusedByNode):
+            raise CliError(f"a transaction of the demonstration was refused: {outcome.rejection}; a bug")
 
     async def get_statuses(self) -> list[StatusAnswer]:
         """Return how the validators that answer describe themselves."""

@@ -48,7 +48,17 @@ class Checks:
     @property
     def are_good(self) -> bool:
         """Tell whether everything holds."""
-        return self.state_roots_equal and self.conservation and self.receipts_failed == 0 and self.caught_up
+        return not self.name_failed()
+
+    def name_failed(self) -> list[str]:
+        """Return what does not hold, in the words of this object's fields."""
+        held = {
+            "state_roots_equal": self.state_roots_equal,
+            "conservation": self.conservation,
+            "receipts_failed": self.receipts_failed == 0,
+            "caught_up": self.caught_up,
+        }
+        return [name for name, holds in held.items() if not holds]
 
 
 @dataclass(frozen=True)

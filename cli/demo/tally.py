@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from cli.demo.summary import Latency, TransactionCounts, compute_latency
-from meter.outcomes import Committed, Outcome, RefusedByNetwork, RefusedByNode
+from meter.outcomes import Committed, Outcome, OutcomeUnknown, RefusedByNetwork, RefusedByNode
 from meter.proofs import CertifiedReceipt, TrustAnchor, check_receipt
 from primitives.ids import Digest
 
@@ -44,7 +44,11 @@ class Tally:
         }
 
     def verify_receipts(self, anchor: TrustAnchor) -> tuple[int, int]:
-        """Return how many receipts prove their transaction's result to a holder of the genesis, and how many do not."""
+        """Return how many receipts prove their transaction's result to a holder of the genesis, and how many do not.
+
+        A transaction that may be applied and has no receipt counts as failed; one that no validator took has none.
+        """
         proofs = self.get_proofs()
         failed = sum(check_receipt(anchor, name, proof) is not None for name, proof in proofs.items())
-        return len(proofs) - failed, failed + len(self.outcomes) - len(proofs)
+        unknown = sum(isinstance(outcome, OutcomeUnknown) for outcome in self.outcomes.values())
+        return len(proofs) - failed, failed + unknown

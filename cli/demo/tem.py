@@ -272,9 +272,6 @@ async def _open_round(stage: Stage, day: DayInput) -> None:
     call = Call("coordination", "open_round", encode(opening))
     transaction = signer.sign(call, Nonce(account.nonce_hint), Height(account.height))
     await stage.deliver(stage.get_client(0), transaction)
-    if stage.tally.count().refused:
-        outcome = stage.tally.outcomes[transaction.id]
-        raise CliError(f"the round was not opened: {getattr(outcome, 'rejection', outcome)}")
     stage.tell(f"the utility opens a round for {len(accounts)} homes and {len(day.starts_s)} slots")
 
 

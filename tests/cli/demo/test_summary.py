@@ -27,14 +27,15 @@ def test_what_the_community_saved_is_what_its_homes_saved() -> None:
 
 
 @pytest.mark.parametrize(
-    "checks",
+    ("checks", "name"),
     [
-        Checks(False, True, 9, 0, True),
-        Checks(True, False, 9, 0, True),
-        Checks(True, True, 9, 1, True),
-        Checks(True, True, 9, 0, False),
+        (Checks(False, True, 9, 0, True), "state_roots_equal"),
+        (Checks(True, False, 9, 0, True), "conservation"),
+        (Checks(True, True, 9, 1, True), "receipts_failed"),
+        (Checks(True, True, 9, 0, False), "caught_up"),
     ],
 )
-def test_one_failed_check_fails_the_whole(checks: Checks) -> None:
+def test_one_failed_check_fails_the_whole_and_is_named(checks: Checks, name: str) -> None:
     assert not checks.are_good
+    assert checks.name_failed() == [name]
     assert Checks(True, True, 9, 0, True).are_good
