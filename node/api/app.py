@@ -24,8 +24,12 @@ from node.pinned_state import NotCertifiedYetError
 from node.queries import QueryError
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-BACKLOG = 128
-"""Connections that the kernel holds until they are accepted; the gate decides about them within milliseconds."""
+BACKLOG = 1024
+"""Connections that the kernel holds until they are accepted; the gate decides about them within milliseconds.
+
+Under every attack at once 128 were not enough: 8 of 2,854 honest transactions waited a second, for their connection's
+first packet to be sent again; with 1,024 none of 3,052 did, and the others took as long (p50 14 ms).
+"""
 
 log = structlog.get_logger("gridbft.api")
 
