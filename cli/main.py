@@ -15,6 +15,7 @@ from cli import (
     agreement,
     events,
     inspection,
+    logs,
     meters,
     network,
     rounds,
@@ -64,6 +65,7 @@ app.add_typer(transactions.app, name="tx")
 app.command()(balance)
 app.command()(bill)
 app.add_typer(settings.app, name="config")
+app.add_typer(logs.app, name="logs")
 
 INTERRUPTED = 130
 """What a shell expects of a command that Ctrl-C ended."""

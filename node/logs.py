@@ -15,6 +15,7 @@ import structlog
 from structlog.typing import Processor
 
 from node.config import ConfigError, LogConfig
+from node.redaction import redact_value
 
 LOG_FILE_BYTES_MAX = 10 * 1024 * 1024
 LOG_FILES_KEPT = 3
@@ -23,11 +24,32 @@ LOG_FILES_KEPT = 3
 VALUE_CHARACTERS_MAX = 2_000
 """A field is for reading, not for keeping: longer values are cut."""
 
-REDACTED = "[redacted]"
-SECRET_WORDS = ("passphrase", "password", "secret", "seed", "private", "token", "signing_key", "key_pem")
-"""A field whose name contains one of these is never written."""
+COMPONENTS = ("api", "consensus", "inbox", "node", "p2p", "snapshots")
+"""The loggers of a node, below ``gridbft.``; each may have a level of its own while the node runs."""
+
+OTHERS = "others"
+"""The name under which the level of everything else is shown: libraries."""
+
+LEVELS = ("debug", "info", "warning", "error")
+PREFIX = "gridbft."
+
+_OF_STRUCTLOG = frozenset({"_record", "_from_structlog", "_logger", "_name", "exc_info", "stack_info"})
+"""What structlog keeps among the fields for itself; it is taken out before the line is written."""
 
 Event = MutableMapping[str, Any]
+
+
+class LevelError(Exception):
+    """No such component or level; one line says which there are."""
+
+
+class GatedLogger(structlog.stdlib.BoundLogger):
+    """Asks for the level at each message, so that it may change; a debug message that is not wanted costs little."""
+
+    def debug(self, event: str | None = None, *args: object, **fields: object) -> None:
+        """Say something that only a search for a fault wants to know."""
+        if self._logger.isEnabledFor(logging.DEBUG):
+            super().debug(event, *args, **fields)
 
 
 def configure_logging(config: LogConfig, home: Path) -> None:
@@ -54,27 +76,58 @@ def configure_logging(config: LogConfig, home: Path) -> None:
             ],
         )
     )
-    level = logging.getLevelNamesMapping()[config.level.upper()]
     root = logging.getLogger()
     for old in list(root.handlers):
         root.removeHandler(old)
         old.close()
     root.addHandler(handler)
-    root.setLevel(level)
+    set_level(None, config.level)
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=GatedLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
 
 
+def read_levels() -> dict[str, str]:
+    """Return the level of each component, and that of everything else."""
+    names = {each: PREFIX + each for each in COMPONENTS} | {OTHERS: None}
+    return {
+        name: logging.getLevelName(logging.getLogger(logger).getEffectiveLevel()).lower()
+        for name, logger in names.items()
+    }
+
+
+def set_level(component: str | None, level: str) -> None:
+    """Set the level of one component, or of all and everything else; it holds until the process ends.
+
+    Raises:
+        LevelError: there is no such component or level.
+
+    """
+    if level not in LEVELS:
+        raise LevelError(f"{level!r} is no level; there are {', '.join(LEVELS)}")
+    if component is not None and component not in COMPONENTS:
+        raise LevelError(f"{component!r} is no component; there are {', '.join(COMPONENTS)}")
+    number = logging.getLevelNamesMapping()[level.upper()]
+    if component is not None:
+        logging.getLogger(PREFIX + component).setLevel(number)
+        return
+    logging.getLogger().setLevel(number)
+    for each in COMPONENTS:
+        logging.getLogger(PREFIX + each).setLevel(logging.NOTSET)
+
+
 def redact(_: object, __: str, event: Event) -> Event:
-    """Replace the value of every field that is named like a secret."""
-    for name in event:
-        if any(word in name.lower() for word in SECRET_WORDS):
-            event[name] = REDACTED
-    return event
+    """Replace the value of every field that is named like a secret, and what a text says of one."""
+    return {
+        name: value if name in _OF_STRUCTLOG else redact_value(name, value) for name, value in event.items()
+    }
 
 
 def render_json(_: object, __: str, event: Event) -> str:

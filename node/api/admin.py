@@ -19,6 +19,7 @@ from node.api.requests import JSON_TYPES, BodyReader
 from node.api.routes import build_json
 from node.clock import Clock, ClockError, SteppedClock
 from node.errors import HomeError, NodeError
+from node.logs import LevelError, read_levels, set_level
 from node.status import ConsensusStatus, NodeStatus
 from primitives.ids import UnixMs
 
@@ -47,6 +48,30 @@ def decode_step(body: bytes) -> ClockStep:
         return msgspec.json.decode(body, type=ClockStep)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _refuse_step(error) from None
+
+
+class LevelChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the log tells from now on; without a component, of all of them."""
+
+    level: str
+    component: str | None = None
+
+
+def decode_level(body: bytes) -> LevelChange:
+    """Return the change of a body.
+
+    Raises:
+        ApiProblem: it is none.
+
+    """
+    try:
+        return msgspec.json.decode(body, type=LevelChange)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _refuse_level(error) from None
+
+
+def _refuse_level(error: Exception) -> ApiProblem:
+    return ApiProblem(400, "LEVEL_INVALID", f"a level is {{level, component}}: {error}")
 
 
 def _refuse_step(error: Exception) -> ApiProblem:
@@ -78,6 +103,8 @@ class AdminRoutes:
             web.post("/stop", self.stop),
             web.get("/status", self.get_status),
             web.get("/consensus", self.get_consensus),
+            web.get("/logs/level", self.get_levels),
+            web.post("/logs/level", self.set_level),
         ]
 
     async def step_clock(self, request: web.Request) -> web.Response:
@@ -109,6 +136,21 @@ class AdminRoutes:
     async def get_consensus(self, _: web.Request) -> web.Response:
         """Tell where the replica stands in agreement, and why."""
         return build_json(self._services.get_consensus())
+
+    async def get_levels(self, _: web.Request) -> web.Response:
+        """Tell what the log tells."""
+        return build_json(read_levels())
+
+    async def set_level(self, request: web.Request) -> web.Response:
+        """Change what the log tells, until the process ends; the answer is how it is now."""
+        with self._bodies.reserve(request, BODY_BYTES_MAX) as share:
+            body = await self._bodies.read(request, share, JSON_TYPES)
+        change = decode_level(body)
+        try:
+            set_level(change.component, change.level)
+        except LevelError as error:
+            raise _refuse_level(error) from None
+        return build_json(read_levels())
 
 
 @asynccontextmanager

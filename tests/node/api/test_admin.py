@@ -1,5 +1,6 @@
 import asyncio
 import json
+import logging
 import os
 import socket
 import stat
@@ -15,6 +16,7 @@ import pytest
 from node.api.admin import AdminServices, open_admin
 from node.clock import Clock, SteppedClock, SystemClock
 from node.errors import HomeError
+from node.logs import COMPONENTS, PREFIX
 from primitives.ids import UnixMs
 from tests.node.api.rim import describe, describe_consensus, open_rim, read_json, run
 from tests.node.community import Community
@@ -179,6 +181,47 @@ def test_a_home_deeper_than_a_socket_address_is_served_all_the_same(home: Path) 
             finally:
                 os.close(directory)
         assert not (deep / "admin.sock").exists()
+
+    run(scenario())
+
+
+@pytest.fixture
+def levels() -> Iterator[None]:
+    """The log's levels are the process's: they are again what they were afterwards."""
+    root = logging.getLogger()
+    before = root.level
+    yield
+    root.setLevel(before)
+    for component in COMPONENTS:
+        logging.getLogger(PREFIX + component).setLevel(logging.NOTSET)
+
+
+@pytest.mark.usefixtures("levels")
+def test_the_level_of_one_component_or_of_all_is_set_and_shown(home: Path) -> None:
+    async def scenario() -> None:
+        async with open_community_admin(home, SystemClock()) as admin:
+            everything = {"level": "warning"}
+            assert (await admin.ask("POST", "/logs/level", everything))[0] == 200
+            change = {"level": "debug", "component": "p2p"}
+            expected = dict.fromkeys((*COMPONENTS, "others"), "warning") | {"p2p": "debug"}
+            for _ in range(2):
+                assert await admin.ask("POST", "/logs/level", change) == (200, expected)
+            assert await admin.ask("GET", "/logs/level") == (200, expected)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    "body", [{"level": "loud"}, {"level": "info", "component": "kitchen"}, {"component": "p2p"}, [], 7]
+)
+@pytest.mark.usefixtures("levels")
+def test_a_level_that_is_none_is_refused_by_name_and_changes_nothing(home: Path, body: object) -> None:
+    async def scenario() -> None:
+        async with open_community_admin(home, SystemClock()) as admin:
+            before = await admin.ask("GET", "/logs/level")
+            status, answer = await admin.ask("POST", "/logs/level", body)
+            assert (status, answer["error"]) == (400, "LEVEL_INVALID")
+            assert await admin.ask("GET", "/logs/level") == before
 
     run(scenario())
 
