@@ -4,6 +4,8 @@ What is opened is a copy beside the home, in which the large files, LevelDB's ta
 its log into a table and deletes what is obsolete, of the copy.
 """
 
+import errno
+import fcntl
 import os
 import shutil
 import tempfile
@@ -15,8 +17,10 @@ from pathlib import Path
 from node.errors import DiskError, HomeError
 from node.home import JOURNAL_NAME, Constitution, Storage, open_storage
 from node.snapshots.installation import CURRENT_NAME
+from node.storage.chain import ChainStore
 from node.storage.files import SystemFiles
 from node.storage.integrity import check_everything, get_lowest
+from node.storage.leveldb import open_leveldb
 from node.storage.store import StoreError
 from primitives.ids import Height
 
@@ -45,7 +49,7 @@ def inspect_home(home: Path, constitution: Constitution) -> Inspection:
     data = home / "data"
     if not (data / CURRENT_NAME).is_dir() or not (data / JOURNAL_NAME).is_file():
         raise HomeError(f"{data} holds no chain with its journal yet; there is nothing to inspect")
-    with _hold_lock(data), _copy_home(data) as copy, open_storage(copy, constitution) as storage:
+    with hold_home(data), _copy_home(data) as copy, open_storage(copy, constitution) as storage:
         try:
             check_everything(storage.chain)
         except StoreError as error:
@@ -66,11 +70,45 @@ def _describe(storage: Storage) -> Inspection:
 
 
 @contextmanager
-def _hold_lock(data: Path) -> Iterator[None]:
-    """Keep the validator from starting meanwhile."""
-    files = SystemFiles()
+def open_stored_chain(home: Path, constitution: Constitution) -> Iterator[ChainStore]:
+    """Give the chain of a stopped home for reading, from a copy; whatever the journal beside it is like.
+
+    Raises:
+        HomeError: the validator runs, there is no chain, it is of another network, or what is read is damaged.
+        DiskError: there is no room for the copy, or the disk fails.
+
+    """
+    data = home / "data"
+    if not (data / CURRENT_NAME).is_dir():
+        raise HomeError(f"{data / CURRENT_NAME}: there is no chain yet; the first start makes it")
+    with hold_home(data), _copy_home(data) as copy:
+        try:
+            with open_leveldb(copy / "data" / CURRENT_NAME) as store:
+                chain = ChainStore(store)
+                if chain.get_genesis() != constitution.genesis_bytes:
+                    raise HomeError(f"{data / CURRENT_NAME} is of another network than genesis.bin")
+                yield chain
+        except StoreError as error:
+            raise HomeError(str(error).replace(str(copy / "data"), str(data))) from None
+
+
+@contextmanager
+def hold_home(data: Path) -> Iterator[None]:
+    """Keep the validator of a data directory from starting meanwhile.
+
+    Raises:
+        HomeError: it runs.
+        DiskError: the lock cannot be taken.
+
+    """
+    path = (data / JOURNAL_NAME).with_suffix(".lock")
     try:
-        descriptor = files.lock((data / JOURNAL_NAME).with_suffix(".lock"))
+        try:
+            descriptor = SystemFiles().lock(path)
+        except OSError as error:
+            if error.errno != errno.EROFS or not path.exists():
+                raise
+            descriptor = _lock_read_only(path)
     except BlockingIOError:
         raise HomeError(f"{data}: the validator runs; stop it first, its files change") from None
     except OSError as error:
@@ -78,7 +116,18 @@ def _hold_lock(data: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        files.close(descriptor)
+        os.close(descriptor)
+
+
+def _lock_read_only(path: Path) -> int:
+    """Take the lock of a disk that turned read-only under its validator, as cards do before they die."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 @contextmanager
@@ -87,7 +136,8 @@ def _copy_home(data: Path) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="gridbft-inspect-") as folder:
             store = Path(folder) / "data" / CURRENT_NAME
             store.mkdir(parents=True)
-            shutil.copyfile(data / JOURNAL_NAME, Path(folder) / "data" / JOURNAL_NAME)
+            if (data / JOURNAL_NAME).exists():
+                shutil.copyfile(data / JOURNAL_NAME, Path(folder) / "data" / JOURNAL_NAME)
             for file in (data / CURRENT_NAME).iterdir():
                 if file.suffix == TABLE_SUFFIX:
                     (store / file.name).symlink_to(file.resolve())

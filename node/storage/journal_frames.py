@@ -84,6 +84,18 @@ class Scan:
     is_degraded: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A frame as it lies in a file: which copy of which record, from where to where, and whether it is intact."""
+
+    offset: int
+    end: int
+    number: int
+    copy: int
+    record: bytes
+    is_intact: bool
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class _Group:
     """The numbers of its first and last record, and how many are written twice."""
@@ -177,6 +189,19 @@ def scan(data: bytes, header: FileHeader) -> Scan:
         or kept != list(range(len(kept)))
         or any(len(copies[number]) != (1 if copies[number][0].copy == ONLY else 2) for number in kept),
     )
+
+
+def survey(data: bytes, header: FileHeader) -> Iterator[Found]:
+    """Yield every frame with a valid head in the order of the file, believed or not: for a person who looks."""
+    for frame in _find_frames(data, header):
+        yield Found(
+            frame.offset,
+            min(_get_end(frame), len(data)),
+            frame.number,
+            frame.copy,
+            frame.record,
+            frame.is_intact,
+        )
 
 
 def _choose_kept(

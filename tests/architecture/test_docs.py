@@ -27,6 +27,7 @@ from node.api.validator_routes import ValidatorRoutes
 from node.config import NodeConfig, PeerConfig
 from node.exchange import RequestKind
 from node.metrics import Metrics
+from node.state_records import RECORDS
 from p2p.frames import Channel
 from primitives import limits, quorum
 from primitives.signing import SignatureDomain
@@ -122,6 +123,9 @@ def test_every_state_prefix_is_documented() -> None:
         if name.endswith(("_PREFIX", "_KEY")) and isinstance(value, bytes)
     ]
     assert compare(find_table(LEDGER, "prefix").names(), existing) == []
+    assert (
+        compare((prefix.decode() for prefix in RECORDS), existing) == []
+    )  # `gridbft inspect state` decodes each
 
 
 def test_every_flag_is_documented_with_its_value() -> None:
