@@ -18,6 +18,7 @@ from cli import (
     logs,
     meters,
     network,
+    reset,
     rounds,
     settings,
     submit,
@@ -51,6 +52,7 @@ app.add_typer(network.app, name="network")
 app.command()(start)
 app.command()(recover)
 app.add_typer(inspection.app, name="inspect")
+app.add_typer(reset.app, name="reset")
 app.command()(status)
 app.command()(peers)
 app.add_typer(agreement.app, name="consensus")

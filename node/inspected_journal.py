@@ -23,7 +23,7 @@ from consensus.messages import Commit, NewView, Prepare, ViewChange
 from consensus.transcript import describe_record
 from node.errors import DiskError, HomeError
 from node.home import JOURNAL_NAME, Constitution
-from node.inspection import hold_home
+from node.home_lock import hold_home
 from node.storage.journal import JOURNAL_BYTES_MAX
 from node.storage.journal_frames import (
     BLOCK_BYTES,

@@ -4,8 +4,6 @@ What is opened is a copy beside the home, in which the large files, LevelDB's ta
 its log into a table and deletes what is obsolete, of the copy.
 """
 
-import errno
-import fcntl
 import os
 import shutil
 import tempfile
@@ -16,9 +14,9 @@ from pathlib import Path
 
 from node.errors import DiskError, HomeError
 from node.home import JOURNAL_NAME, Constitution, Storage, open_storage
+from node.home_lock import hold_home
 from node.snapshots.installation import CURRENT_NAME
 from node.storage.chain import ChainStore
-from node.storage.files import SystemFiles
 from node.storage.integrity import check_everything, get_lowest
 from node.storage.leveldb import open_leveldb
 from node.storage.store import StoreError
@@ -90,44 +88,6 @@ def open_stored_chain(home: Path, constitution: Constitution) -> Iterator[ChainS
                 yield chain
         except StoreError as error:
             raise HomeError(str(error).replace(str(copy / "data"), str(data))) from None
-
-
-@contextmanager
-def hold_home(data: Path) -> Iterator[None]:
-    """Keep the validator of a data directory from starting meanwhile.
-
-    Raises:
-        HomeError: it runs.
-        DiskError: the lock cannot be taken.
-
-    """
-    path = (data / JOURNAL_NAME).with_suffix(".lock")
-    try:
-        try:
-            descriptor = SystemFiles().lock(path)
-        except OSError as error:
-            if error.errno != errno.EROFS or not path.exists():
-                raise
-            descriptor = _lock_read_only(path)
-    except BlockingIOError:
-        raise HomeError(f"{data}: the validator runs; stop it first, its files change") from None
-    except OSError as error:
-        raise DiskError(f"{data}: {error.strerror}") from None
-    try:
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _lock_read_only(path: Path) -> int:
-    """Take the lock of a disk that turned read-only under its validator, as cards do before they die."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
 
 
 @contextmanager

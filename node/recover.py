@@ -28,6 +28,10 @@ from node.storage.leveldb import open_leveldb
 from node.storage.store import StoreCorrupt, StoreError, StoreFull, StoreLocked
 
 
+class NothingToRecoverError(HomeError):
+    """The journal is intact."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recovery:
     """What is wrong with a home, and what ``recover`` does about it.
@@ -51,7 +55,8 @@ def plan_recovery(home: Path, constitution: Constitution) -> Recovery:
     """Return what is wrong and would be done; nothing is changed but a torn tail that a start would cut as well.
 
     Raises:
-        HomeError: in use, of another network, or its journal is intact: there is nothing to recover.
+        NothingToRecoverError: its journal is intact.
+        HomeError: in use, or of another network.
         DiskError: the disk is full or fails.
 
     """
@@ -99,6 +104,24 @@ def recover(home: Path, constitution: Constitution, plan: Recovery) -> None:
         raise DiskError(f"{data}: {error.strerror}") from None
 
 
+def check_journal_intact(home: Path, constitution: Constitution) -> None:
+    """Refuse a home whose journal does not hold all that its validator promised.
+
+    Raises:
+        HomeError: it is gone, damaged or older than the chain; or the home is in use, or of another network.
+        DiskError: the disk is full or fails.
+
+    """
+    try:
+        plan = plan_recovery(home, constitution)
+    except NothingToRecoverError:
+        return
+    if not plan.is_done:
+        raise HomeError(
+            f"{plan.reason}: nobody here knows what this validator's key has signed; run `gridbft recover` first"
+        )
+
+
 def _plan(data: Path, constitution: Constitution, mark: JournalMark, damaged: tuple[str, ...]) -> Recovery:
     path = data / JOURNAL_NAME
     moved = tuple((name, _find_free_name(data, name)) for name in damaged)
@@ -119,7 +142,7 @@ def _plan(data: Path, constitution: Constitution, mark: JournalMark, damaged: tu
         return Recovery("data/journal is an older copy: the chain has seen a newer one", aside, generation)
     if records and all(isinstance(record, Silenced) and not record.is_over for record in records):
         return Recovery("data/journal is gone", is_done=True)
-    raise HomeError(
+    raise NothingToRecoverError(
         "data/journal is intact, so there is nothing to recover: start the validator"
         + ("; data/leveldb is damaged: move it away (keep data/journal) before" if damaged else "")
     )

@@ -7,8 +7,9 @@ import pytest
 
 from node.errors import HomeError
 from node.home import load_constitution, open_storage
+from node.home_lock import hold_home
 from node.inspected_chain import NotStoredError, StoredChain
-from node.inspection import hold_home, open_stored_chain
+from node.inspection import open_stored_chain
 from node.state_records import StateEntry
 from node.storage import keys
 from node.storage.leveldb import open_leveldb
