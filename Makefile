@@ -35,7 +35,7 @@ SEEDS ?= 2000
 FIRST ?= 0
 JOBS ?= 2
 
-.PHONY: help demo test check chaos soak fuzz sim twins mutants members corruption reliability reliability-record lock clean
+.PHONY: help demo test check chaos soak fuzz sim twins mutants members corruption reliability reliability-record api openapi lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -111,6 +111,15 @@ reliability: $(STAMP) ## write docs/reliability.md from the recorded campaigns
 reliability-record: $(STAMP) ## run every campaign, record it, and write the page; sizes as for each alone
 	-$(MAKE) --keep-going RECORD=yes sim twins mutants members corruption chaos fuzz soak
 	$(MAKE) reliability
+
+# EXAMPLES of each address; `make test` asks a dozen.
+EXAMPLES ?= 500
+
+api: $(STAMP) ## the HTTP API of real validators held to its OpenAPI document: make api EXAMPLES=500
+	API_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/integration/api/test_document.py --timeout 0
+
+openapi: $(STAMP) ## write docs/openapi.json, the OpenAPI document of the HTTP API
+	$(BIN)/python -m node.api > docs/openapi.json
 
 # The resolver lives in a throwaway environment: it is a tool of whoever changes a dependency, not of the product.
 lock: $(STAMP) ## pin the dependencies of pyproject.toml in requirements.txt

@@ -7,6 +7,7 @@ import msgspec
 from consensus.explanation import Explanation
 from consensus.position import Position
 from node.story import StoryLine
+from p2p.peers import PeerStatus
 
 
 class LatencyStatus(msgspec.Struct, frozen=True):
@@ -71,7 +72,7 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     state_root: str
     mempool: int
     view_changes: int
-    peers: Sequence[object]
+    peers: Sequence[PeerStatus]
     waiting: str | None = None
     stall: StallStatus | None = None
     clock_ms: int = 0

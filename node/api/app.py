@@ -4,6 +4,7 @@ import asyncio
 import errno
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 import structlog
 from aiohttp import web
@@ -11,8 +12,10 @@ from aiohttp import web
 from node.api.errors import ApiProblem, build_error, refuse_busy
 from node.api.event_routes import EventRoutes
 from node.api.gate import ConnectionGate
+from node.api.openapi import DocumentRoutes
 from node.api.requests import BodyReader
 from node.api.round_routes import RoundRoutes
+from node.api.route import Route
 from node.api.routes import NodeRoutes, TransactionRoutes
 from node.api.server import SHUTDOWN_S, ApiServer, Counted, Handler, guard
 from node.api.services import Services
@@ -22,6 +25,15 @@ from node.config import ApiConfig
 from node.errors import NodeError, PortBusyError
 from node.pinned_state import NotCertifiedYetError
 from node.queries import QueryError
+
+
+class Declaring(Protocol):
+    """Some addresses with their handlers."""
+
+    def get_routes(self) -> list[Route]:
+        """Return what they promise."""
+        ...
+
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 BACKLOG = 1024
@@ -43,14 +55,7 @@ async def open_api(services: Services, config: ApiConfig) -> AsyncIterator[int]:
         NodeError: the address is none of this machine's.
 
     """
-    routes = [
-        *TransactionRoutes(services, BodyReader(config.body_bytes_max)).get_routes(),
-        *StateRoutes(services).get_routes(),
-        *EventRoutes(services).get_routes(),
-        *RoundRoutes(services).get_routes(),
-        *ValidatorRoutes(services).get_routes(),
-        *NodeRoutes(services).get_routes(),
-    ]
+    routes = [route.build() for route in build_routes(services, config)]
     gate = ConnectionGate(config.connections_max, config.connections_per_address_max)
     names = LOOPBACK_NAMES | {config.host.lower(), *(name.lower() for name in config.allowed_hosts)}
 
@@ -73,6 +78,36 @@ async def open_api(services: Services, config: ApiConfig) -> AsyncIterator[int]:
             yield port
         finally:
             listener.close()
+
+
+def build_routes(services: Services, config: ApiConfig) -> list[Route]:
+    """Return every address of the API, the one of their document included."""
+    kinds: list[Declaring] = [
+        TransactionRoutes(services, BodyReader(config.body_bytes_max)),
+        StateRoutes(services),
+        EventRoutes(services),
+        RoundRoutes(services),
+        ValidatorRoutes(services),
+        NodeRoutes(services),
+    ]
+    routes = [route for kind in kinds for route in kind.get_routes()]
+    return [*routes, *DocumentRoutes(routes).get_routes()]
+
+
+def list_declared() -> list[Route]:
+    """Return every address of the API as it is declared; nothing is opened, and no handler may be called."""
+    kinds: list[type[Declaring]] = [
+        *(
+            TransactionRoutes,
+            StateRoutes,
+            EventRoutes,
+            RoundRoutes,
+            ValidatorRoutes,
+            NodeRoutes,
+            DocumentRoutes,
+        )
+    ]
+    return [route for kind in kinds for route in kind.__new__(kind).get_routes()]
 
 
 @asynccontextmanager

@@ -1,9 +1,12 @@
-"""Every refusal of the API: a status, a name, and one line that says what to do."""
+"""Every refusal of the API: a problem document with a status, a name, and one line that says what to do."""
 
 import msgspec
 from aiohttp import web
 
+from node.api.problems import get_title
+
 JSON = "application/json"
+PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER_S = 1
 """After what a client comes back when something is full: a block or two later."""
 
@@ -17,7 +20,7 @@ HTTP_NAMES = {
 """Names of what aiohttp itself refuses."""
 
 HTTP_DETAILS = {
-    404: "there is no such address; see docs/operating for the API",
+    404: "there is no such address; /v1/openapi.json lists all",
     405: "this address does not take that method",
     413: "send less at once",
     417: "the only expectation that is met is 100-continue",
@@ -46,10 +49,24 @@ class ApiProblem(Exception):  # noqa: N818  # it is an answer, and most are the 
 def build_error(
     status: int, name: str, detail: str, headers: dict[str, str] | None = None, **fields: object
 ) -> web.Response:
-    """Return an error as JSON; ``fields`` stand beside its name."""
+    """Return a problem document (RFC 9457); ``fields`` stand beside its name."""
+    body = encode_problem(status, name, detail, **fields)
+    return web.Response(status=status, body=body, content_type=PROBLEM_JSON, headers=headers)
+
+
+def encode_problem(status: int, name: str, detail: str, **fields: object) -> bytes:
+    """Return a problem document's bytes."""
     line = " ".join(detail.split())[:500]
-    body = msgspec.json.encode({**fields, "error": name, "detail": line})
-    return web.Response(status=status, body=body, content_type=JSON, headers=headers)
+    kind = f"urn:gridbft:{name}"
+    shown = {
+        **fields,
+        "type": kind,
+        "title": get_title(name),
+        "status": status,
+        "error": name,
+        "detail": line,
+    }
+    return msgspec.json.encode(shown)
 
 
 def build_http_error(error: web.HTTPException) -> web.Response:

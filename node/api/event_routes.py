@@ -5,11 +5,12 @@ import asyncio
 from aiohttp import web
 
 from node.api.errors import refuse_unknown
-from node.api.requests import get_account_id, get_number, parse_number
+from node.api.requests import get_account_id, get_flag, parse_number
+from node.api.route import ACCOUNT_OR_NAME, Answer, Parameter, Route
 from node.api.routes import build_json
 from node.api.schemas import EventAnswer, build_record, get_fields
 from node.api.services import Services
-from node.api.state_routes import YIELD_EVERY, get_text
+from node.api.state_routes import AFTER, PROOF, START, STATE, YIELD_EVERY, get_text
 from node.pinned_state import PinnedState
 from primitives.encoding import Struct, encode
 from vm.contracts.energy.queries import get_meter
@@ -27,14 +28,24 @@ class EventRoutes:
     def __init__(self, services: Services) -> None:
         self._queries = services.queries
 
-    def get_routes(self) -> list[web.RouteDef]:
+    def get_routes(self) -> list[Route]:
         """Return the addresses."""
-        return [web.get("/v1/events/{start}", self.get_event)]
+        return [
+            Route(
+                *("GET", "/v1/events/{start}", self.get_event),
+                answers={200: Answer("the event", shape=EventAnswer)},
+                problems=(*STATE, "NOT_FOUND"),
+                parameters=(
+                    *(START, AFTER, PROOF),
+                    Parameter("meter", ACCOUNT_OR_NAME, "only this home, by its meter's id or its name"),
+                ),
+            )
+        ]
 
     async def get_event(self, request: web.Request) -> web.Response:
         """Show an event by its first slot and a page of homes; with ``meter`` that one, with ``proof=1`` proven."""
         first_slot_s = parse_number("start", request.match_info["start"])
-        with_proof = get_number(request, "proof", 0) != 0
+        with_proof = get_flag(request, "proof")
         after = get_account_id(request, "after")
         self._queries.check_slot(first_slot_s)
         with self._queries.open() as pinned:

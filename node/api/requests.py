@@ -218,6 +218,19 @@ def get_number(request: web.Request, name: str, default: int | None = None) -> i
     return default
 
 
+def get_flag(request: web.Request, name: str) -> bool:
+    """Tell whether a flag of the query is set.
+
+    Raises:
+        ApiProblem: it is neither 0 nor 1.
+
+    """
+    value = get_number(request, name, 0)
+    if value > 1:
+        raise refuse_parameter(name, "0 or 1 is expected")
+    return value == 1
+
+
 def get_account_id(request: web.Request, name: str) -> bytes:
     """Return an account's id of the query; empty when it is not given.
 

@@ -3,11 +3,12 @@
 from aiohttp import web
 
 from node.api.errors import refuse_unknown
-from node.api.requests import get_number, parse_number
+from node.api.requests import get_flag, parse_number
+from node.api.route import ACCOUNT_OR_NAME, Answer, Parameter, Route
 from node.api.routes import build_json
 from node.api.schemas import RoundAnswer, build_record, get_fields
 from node.api.services import Services
-from node.api.state_routes import get_text
+from node.api.state_routes import PROOF, START, STATE, get_text
 from node.pinned_state import PinnedState
 from primitives.encoding import Struct, encode
 from vm.contracts.energy.coordination import queries, records
@@ -19,14 +20,26 @@ class RoundRoutes:
     def __init__(self, services: Services) -> None:
         self._queries = services.queries
 
-    def get_routes(self) -> list[web.RouteDef]:
+    def get_routes(self) -> list[Route]:
         """Return the addresses."""
-        return [web.get("/v1/rounds/{start}", self.get_round)]
+        return [
+            Route(
+                *("GET", "/v1/rounds/{start}", self.get_round),
+                answers={200: Answer("the round", shape=RoundAnswer)},
+                problems=(*STATE, "NOT_FOUND"),
+                parameters=(
+                    *(START, PROOF),
+                    Parameter(
+                        "meter", ACCOUNT_OR_NAME, "what concerns this home, by its meter's id or its name"
+                    ),
+                ),
+            )
+        ]
 
     async def get_round(self, request: web.Request) -> web.Response:
         """Show a round by its first slot; with ``meter`` what concerns that home, with ``proof=1`` all of it proven."""
         first_slot_s = parse_number("start", request.match_info["start"])
-        with_proof = get_number(request, "proof", 0) != 0
+        with_proof = get_flag(request, "proof")
         self._queries.check_slot(first_slot_s)
         with self._queries.open() as pinned:
             found = queries.get_round(pinned.state, first_slot_s)

@@ -2,35 +2,41 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 from aiohttp import web
 
 from node.api.errors import JSON, ApiProblem, build_error, refuse_busy, refuse_unknown
 from node.api.offenders import Offenders
+from node.api.problems import BODY
 from node.api.proofs import await_proofs, explain_pruned, raise_no_proof
 from node.api.requests import (
+    BINARY_TYPES,
+    WAIT_MS_MAX,
     BodyReader,
     check_digests,
     decode_array,
     get_wait_ms,
     parse_digest,
 )
+from node.api.route import DIGEST, Answer, Body, Parameter, Route
 from node.api.schemas import (
     BatchAnswer,
     CommittedAnswer,
+    LiveAnswer,
     NoProofAnswer,
     PendingAnswer,
+    ProofAnswer,
     ProofsAnswer,
+    ReadyAnswer,
     SubmitAnswer,
 )
 from node.api.services import Services, SubmitOutcome
 from node.metrics import CONTENT_TYPE as METRICS_TYPE
+from node.status import ConsensusStatus, NodeStatus
 from primitives.limits import BATCH_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX
 from vm.receipt import Rejection
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 IDS_BYTES_MAX = BATCH_TRANSACTIONS_MAX * 34 + 8
 """A MessagePack array of ids: 32 bytes each and two of length."""
@@ -46,6 +52,18 @@ BODY_OFFENCE = 20
 """A body that is no array cost its reading: a megabyte as much as so many signatures."""
 
 
+ID = Parameter(
+    *("id", DIGEST, "the transaction's id, 64 lower-case hexadecimal digits"),
+    required=True,
+    served=r"(?!batch$)[^{}/]+",
+)
+WAIT_MS = Parameter(
+    "wait_ms",
+    {"type": "integer", "minimum": 0, "maximum": WAIT_MS_MAX, "default": 0},
+    "wait so long until it is certified, milliseconds",
+)
+
+
 def build_json(value: object, status: int = 200) -> web.Response:
     """Return an answer as JSON."""
     return web.Response(status=status, body=msgspec.json.encode(value), content_type=JSON)
@@ -59,14 +77,43 @@ class TransactionRoutes:
         self._bodies = bodies
         self._offenders = Offenders()
 
-    def get_routes(self) -> list[web.RouteDef]:
+    def get_routes(self) -> list[Route]:
         """Return the addresses."""
         return [
-            web.post("/v1/transactions", self.submit),
-            web.post("/v1/transactions/batch", self.submit_batch),
-            web.get("/v1/transactions/{id}", self.get_transaction),
-            web.get("/v1/transactions/{id}/proof", self.get_proof),
-            web.post("/v1/proofs", self.get_proofs),
+            Route(
+                *("POST", "/v1/transactions", self.submit),
+                answers={202: Answer("taken, or known already", shape=SubmitAnswer)},
+                problems=(*BODY, "TOO_MANY_INVALID"),
+                body=Body(BINARY_TYPES, "one raw transaction", TRANSACTION_BYTES_MAX),
+                rejections=True,
+            ),
+            Route(
+                *("POST", "/v1/transactions/batch", self.submit_batch),
+                answers={200: Answer("what became of each, in their order", shape=BatchAnswer)},
+                problems=(*BODY, "BODY_MALFORMED", "TOO_MANY_INVALID"),
+                body=Body(
+                    BINARY_TYPES, "a MessagePack array of 1 to 1,000 transactions", BATCH_BODY_BYTES_MAX
+                ),
+            ),
+            Route(
+                *("GET", "/v1/transactions/{id}", self.get_transaction),
+                answers={200: Answer("where it stands", shape=PendingAnswer | CommittedAnswer)},
+                problems=("BAD_PARAMETER", "NOT_FOUND"),
+                parameters=(ID,),
+            ),
+            Route(
+                *("GET", "/v1/transactions/{id}/proof", self.get_proof),
+                answers={200: Answer("the proof of its receipt", shape=ProofAnswer)},
+                problems=("BAD_PARAMETER", "NOT_FOUND", "NOT_YET", "NO_CERTIFICATE", "ANSWER_FULL", "BUSY"),
+                parameters=(ID, WAIT_MS),
+            ),
+            Route(
+                *("POST", "/v1/proofs", self.get_proofs),
+                answers={200: Answer("proofs, or why there is none, in their order", shape=ProofsAnswer)},
+                problems=(*BODY, "BODY_MALFORMED", "BAD_PARAMETER"),
+                parameters=(WAIT_MS,),
+                body=Body(BINARY_TYPES, "a MessagePack array of 1 to 1,000 ids", IDS_BYTES_MAX),
+            ),
         ]
 
     async def submit(self, request: web.Request) -> web.Response:
@@ -128,7 +175,6 @@ class TransactionRoutes:
         if committed is not None:
             answer = CommittedAnswer(
                 id=name.hex(),
-                status="committed",
                 height=committed.height,
                 index=committed.index,
                 rejection=committed.receipt.rejection,
@@ -164,15 +210,27 @@ class NodeRoutes:
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    def get_routes(self) -> list[web.RouteDef]:
+    def get_routes(self) -> list[Route]:
         """Return the addresses."""
         return [
-            web.get("/v1/status", self.get_status),
-            web.get("/v1/consensus", self.get_consensus),
-            web.get("/v1/genesis", self.get_genesis),
-            web.get("/metrics", self.get_metrics),
-            web.get("/livez", self.get_live),
-            web.get("/readyz", self.get_ready),
+            Route("GET", "/v1/status", self.get_status, {200: Answer("the node", shape=NodeStatus)}),
+            Route(
+                *("GET", "/v1/consensus", self.get_consensus),
+                answers={200: Answer("the replica", shape=ConsensusStatus)},
+            ),
+            Route(
+                *("GET", "/v1/genesis", self.get_genesis),
+                answers={200: Answer("the genesis' bytes", "application/octet-stream")},
+            ),
+            Route(
+                "GET", "/metrics", self.get_metrics, {200: Answer("Prometheus' text format", "text/plain")}
+            ),
+            Route("GET", "/livez", self.get_live, {200: Answer("it turns", shape=LiveAnswer)}),
+            Route(
+                *("GET", "/readyz", self.get_ready),
+                answers={200: Answer("they should", shape=ReadyAnswer)},
+                problems=("NOT_READY",),
+            ),
         ]
 
     async def get_status(self, _: web.Request) -> web.Response:
@@ -194,21 +252,21 @@ class NodeRoutes:
 
     async def get_live(self, _: web.Request) -> web.Response:
         """Tell that the event loop turns."""
-        return build_json({"live": True})
+        return build_json(LiveAnswer())
 
     async def get_ready(self, _: web.Request) -> web.Response:
         """Tell whether clients should ask this node."""
         reason = self._services.find_unready_reason()
         if reason is not None:
             return build_error(503, "NOT_READY", reason)
-        return build_json({"ready": True})
+        return build_json(ReadyAnswer())
 
 
 def _build_submit_answer(outcome: SubmitOutcome) -> SubmitAnswer:
     name = outcome.id.hex()
     match outcome.status:
         case "accepted" | "known":
-            return SubmitAnswer(name, str(outcome.status))
+            return SubmitAnswer(name, "accepted" if outcome.status == "accepted" else "known")
         case "busy":
             return SubmitAnswer(name, "refused", "BUSY", outcome.detail or "no room now; send it again later")
         case _:

@@ -1,6 +1,7 @@
 """The answers of the API as types; bytes become base64, so ids and keys are given as lower-case hex."""
 
 from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -8,17 +9,91 @@ from node.queries import AccountView, BlockView, ValidatorsView
 from p2p.peers import PeerAddress
 from primitives.encoding import Struct, encode
 from primitives.quorum import get_quorum
-from vm.contracts.energy.queries import BillLine, MeterView
-from vm.contracts.energy.records import Slot
+from vm.contracts.energy.coordination.records import Round
+from vm.contracts.energy.queries import BillLine, BillTotals, MeterView
+from vm.contracts.energy.records import Line, Slot
+from vm.contracts.energy.response.records import Choice, Event
 from vm.contracts.validators import Endpoint
 from vm.state_root import StateProof
+
+
+def describe_fields(*records: type[Struct], **more: type) -> dict[str, Any]:
+    """Return the JSON schema of an object with the fields of core records, and some more, all by name."""
+    types = {field.name: field.type for record in records for field in msgspec.structs.fields(record)} | more
+    return {
+        "type": "object",
+        "properties": {name: _describe_type(each) for name, each in types.items()},
+        "required": sorted(types),
+        "additionalProperties": False,
+    }
+
+
+def _describe_type(kind: Any) -> dict[str, Any]:  # noqa: ANN401  # whatever a field may be
+    """Return the JSON schema of a field; a record in a field is shown by its names as well."""
+    if isinstance(kind, type) and issubclass(kind, Struct):
+        return describe_fields(kind)
+    return msgspec.json.schema(kind)
+
+
+def _show(schema: dict[str, Any]) -> msgspec.Meta:
+    return msgspec.Meta(extra_json_schema=schema)
+
+
+Fields = dict[str, Any]
+LineAnswer = Annotated[
+    Fields,
+    _show(
+        {
+            **describe_fields(Line, slot_s=int, key=str, value=str, proof=bytes),
+            "required": sorted({*Line.__struct_fields__, "slot_s", "key", "value"}),
+            "description": "A settled slot of a home; `proof` is there when it was asked for.",
+        }
+    ),
+]
+RecordAnswer = Annotated[
+    Fields,
+    _show(
+        {
+            **describe_fields(key=str, value=str, proof=bytes),
+            "required": ["key", "value"],
+            "description": "A record of the state, key and value in hex; `proof` when it was asked for.",
+        }
+    ),
+]
+TotalsAnswer = Annotated[Fields, _show(describe_fields(BillTotals))]
+SlotAnswer = Annotated[Fields, _show(describe_fields(Slot, slot_s=int, status=str, height=int))]
+RoundFields = Annotated[Fields, _show(describe_fields(Round))]
+EventFields = Annotated[Fields, _show(describe_fields(Event, paid_up_to=str))]
+HomeFields = Annotated[Fields, _show(describe_fields(Choice, account=str, home=str))]
+
+
+class ProblemAnswer(msgspec.Struct, frozen=True):
+    """A refusal, as RFC 9457 shapes it; ``error`` is its name, ``detail`` one line that says what to do."""
+
+    type: str
+    title: str
+    status: int
+    error: str
+    detail: str
+
+
+class LiveAnswer(msgspec.Struct, frozen=True):
+    """The event loop turns."""
+
+    live: bool = True
+
+
+class ReadyAnswer(msgspec.Struct, frozen=True):
+    """Clients may ask this node."""
+
+    ready: bool = True
 
 
 class SubmitAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     """One submitted transaction."""
 
     id: str
-    status: str
+    status: Literal["accepted", "known", "refused"]
     error: str | None = None
     detail: str = ""
 
@@ -29,18 +104,16 @@ class BatchAnswer(msgspec.Struct, frozen=True):
     results: list[SubmitAnswer]
 
 
-class PendingAnswer(msgspec.Struct, frozen=True):
+class PendingAnswer(msgspec.Struct, frozen=True, tag_field="status", tag="pending"):
     """A transaction that waits to be ordered."""
 
     id: str
-    status: str = "pending"
 
 
-class CommittedAnswer(msgspec.Struct, frozen=True):
+class CommittedAnswer(msgspec.Struct, frozen=True, tag_field="status", tag="committed"):
     """An executed transaction; ``rejection`` is None when it was applied."""
 
     id: str
-    status: str
     height: int
     index: int
     rejection: str | None
@@ -65,10 +138,16 @@ class NoProofAnswer(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
+AnyProof = Annotated[
+    Any,  # ProofAnswer or NoProofAnswer: encoded only, so the union needs no tag
+    _show({"anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in ("ProofAnswer", "NoProofAnswer")]}),
+]
+
+
 class ProofsAnswer(msgspec.Struct, frozen=True):
     """Proofs in the order of the request."""
 
-    proofs: list[ProofAnswer | NoProofAnswer]  # encoded only, so the union needs no tag
+    proofs: list[AnyProof]
 
 
 class BlockTransaction(msgspec.Struct, frozen=True):
@@ -189,14 +268,22 @@ class MeterAnswer(msgspec.Struct, frozen=True):
     height: int
 
 
+class MetersAnswer(msgspec.Struct, frozen=True):
+    """A page of meters; ``next_after`` is the ``after`` of the next page."""
+
+    height: int
+    meters: list[MeterAnswer]
+    next_after: str | None
+
+
 class BillAnswer(msgspec.Struct, frozen=True):
     """A meter's settled slots of a period. ``certificate`` (canonical bytes) is None at genesis only."""
 
     meter: str
     home: str
     height: int
-    lines: list[dict[str, object]]
-    totals: dict[str, object]
+    lines: list[LineAnswer]
+    totals: TotalsAnswer
     certificate: bytes | None
 
 
@@ -206,8 +293,8 @@ class RoundAnswer(msgspec.Struct, frozen=True):
     first_slot_s: int
     height: int
     status: str
-    round: dict[str, object]
-    records: list[dict[str, object]]
+    round: RoundFields
+    records: list[RecordAnswer]
     certificate: bytes | None
 
 
@@ -217,10 +304,10 @@ class EventAnswer(msgspec.Struct, frozen=True):
     first_slot_s: int
     height: int
     status: str
-    event: dict[str, object]
-    homes: list[dict[str, object]]
+    event: EventFields
+    homes: list[HomeFields]
     next_after: str | None
-    records: list[dict[str, object]]
+    records: list[RecordAnswer]
     certificate: bytes | None
 
 

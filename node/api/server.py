@@ -12,7 +12,7 @@ from contextlib import contextmanager, nullcontext
 import structlog
 from aiohttp import web
 
-from node.api.errors import ApiProblem, build_error, build_http_error
+from node.api.errors import ApiProblem, build_error, build_http_error, encode_problem
 from node.api.gate import ConnectionGate
 from node.api.paces import Measured, Paces
 from node.api.turns import Turnstile
@@ -44,12 +44,20 @@ HEADER_BYTES_MAX = 8_190
 HEADERS_MAX = 64
 """A proxy adds a dozen; each costs memory before anything is checked."""
 
+HEADERS = {
+    "Server": "gridbft",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
+"""Every answer has these: nothing here is a page, so a browser that shows it anyway loads, runs and frames nothing."""
+
 SHUTDOWN_S = 2.0
 """Long polls are cut off at a stop: their clients ask another validator."""
 
-_FULL_BODY = b'{"error":"TOO_MANY_CONNECTIONS","detail":"come back later, or use fewer"}'
+_FULL_BODY = encode_problem(503, "TOO_MANY_CONNECTIONS", "come back later, or use fewer")
 _FULL = (
-    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 1\r\n"
     b"Connection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(_FULL_BODY), _FULL_BODY)
 )
 
@@ -178,9 +186,7 @@ def guard(
     async def respond(request: web.BaseRequest) -> web.StreamResponse:
         refusal = check(request)
         response = await _handle(handler, request) if refusal is None else refusal
-        response.headers["Server"] = "gridbft"
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Cache-Control"] = "no-store"
+        response.headers.update(HEADERS)
         is_routed = refusal is None and response.status < web.HTTPInternalServerError.status_code
         count(request if is_routed else None, response.status)
         await _write(request, response)

@@ -5,10 +5,25 @@ import asyncio
 from aiohttp import web
 
 from node.api.errors import refuse_parameter, refuse_unknown
-from node.api.requests import get_account_id, get_number, parse_number
+from node.api.requests import get_account_id, get_flag, get_number, parse_number
+from node.api.route import (
+    ACCOUNT,
+    ACCOUNT_OR_NAME,
+    FLAG,
+    HEIGHT_OR_LATEST,
+    NUMBER,
+    Answer,
+    Parameter,
+    Route,
+)
 from node.api.routes import build_json
 from node.api.schemas import (
+    AccountAnswer,
     BillAnswer,
+    BlockAnswer,
+    MeterAnswer,
+    MetersAnswer,
+    SlotAnswer,
     build_account,
     build_block,
     build_line,
@@ -35,6 +50,15 @@ PATH_TEXT_MAX = 64
 """Ids have 32 digits, names 32 characters."""
 
 
+STATE = ("BAD_PARAMETER", "NOT_CERTIFIED_YET")
+"""What every read of the certified state may meet."""
+
+METER = Parameter("meter", ACCOUNT_OR_NAME, "a meter's id in hexadecimal, or its home's name", required=True)
+START = Parameter("start", NUMBER, "the start of a slot, UTC seconds", required=True)
+AFTER = Parameter("after", ACCOUNT, "the last account of the page before")
+PROOF = Parameter("proof", FLAG, "1: each record with its state proof")
+
+
 class StateRoutes:
     """Reads; each answer names the certified height it was read at."""
 
@@ -42,15 +66,50 @@ class StateRoutes:
         self._services = services
         self._queries = services.queries
 
-    def get_routes(self) -> list[web.RouteDef]:
+    def get_routes(self) -> list[Route]:
         """Return the addresses."""
         return [
-            web.get("/v1/blocks/{height}", self.get_block),
-            web.get("/v1/accounts/{account}", self.get_account),
-            web.get("/v1/meters", self.list_meters),
-            web.get("/v1/meters/{meter}", self.get_meter),
-            web.get("/v1/slots/{start}", self.get_slot),
-            web.get("/v1/bills/{meter}", self.get_bill),
+            Route(
+                *("GET", "/v1/blocks/{height}", self.get_block),
+                answers={200: Answer("the block", shape=BlockAnswer)},
+                problems=("BAD_PARAMETER", "NOT_FOUND"),
+                parameters=(Parameter("height", HEIGHT_OR_LATEST, "its height, or `latest`", required=True),),
+            ),
+            Route(
+                *("GET", "/v1/accounts/{account}", self.get_account),
+                answers={200: Answer("the account", shape=AccountAnswer)},
+                problems=(*STATE, "NOT_FOUND"),
+                parameters=(Parameter("account", ACCOUNT_OR_NAME, "its id or name", required=True),),
+            ),
+            Route(
+                *("GET", "/v1/meters", self.list_meters),
+                answers={200: Answer("a page of up to 500", shape=MetersAnswer)},
+                problems=STATE,
+                parameters=(AFTER,),
+            ),
+            Route(
+                *("GET", "/v1/meters/{meter}", self.get_meter),
+                answers={200: Answer("the meter", shape=MeterAnswer)},
+                problems=(*STATE, "NOT_FOUND"),
+                parameters=(METER,),
+            ),
+            Route(
+                *("GET", "/v1/slots/{start}", self.get_slot),
+                answers={200: Answer("the slot", shape=SlotAnswer)},
+                problems=(*STATE, "NOT_FOUND"),
+                parameters=(START,),
+            ),
+            Route(
+                *("GET", "/v1/bills/{meter}", self.get_bill),
+                answers={200: Answer("its settled slots", shape=BillAnswer)},
+                problems=(*STATE, "NOT_FOUND"),
+                parameters=(
+                    METER,
+                    Parameter("first", NUMBER, "the start of the first slot", required=True),
+                    Parameter("last", NUMBER, "the start of the last slot", required=True),
+                    PROOF,
+                ),
+            ),
         ]
 
     async def get_block(self, request: web.Request) -> web.Response:
@@ -86,7 +145,7 @@ class StateRoutes:
             views = self._queries.list_meters(pinned.state, start, METERS_PER_ANSWER_MAX + 1)
             page = [build_meter(view, pinned.height) for view in views[:METERS_PER_ANSWER_MAX]]
             following = page[-1].account if len(views) > METERS_PER_ANSWER_MAX else None
-            return build_json({"height": pinned.height, "meters": page, "next_after": following})
+            return build_json(MetersAnswer(pinned.height, page, following))
 
     async def get_meter(self, request: web.Request) -> web.Response:
         """Show a meter by id or name."""
@@ -106,7 +165,7 @@ class StateRoutes:
     async def get_bill(self, request: web.Request) -> web.Response:
         """Show a meter's settled slots from ``first`` to ``last``, with ``proof=1`` each one with its state proof."""
         first_s, last_s = get_number(request, "first"), get_number(request, "last")
-        with_proof = get_number(request, "proof", 0) != 0
+        with_proof = get_flag(request, "proof")
         slots = self._queries.list_slots(first_s, last_s, PROVEN_LINES_MAX if with_proof else BILL_SLOTS_MAX)
         with self._queries.open() as pinned:
             meter = self._find_meter(request, pinned)

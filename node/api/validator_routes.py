@@ -4,9 +4,11 @@ from aiohttp import web
 
 from node.api.errors import refuse_unknown
 from node.api.requests import get_number
+from node.api.route import NUMBER, Answer, Parameter, Route
 from node.api.routes import build_json
-from node.api.schemas import HandoversAnswer, build_validators
+from node.api.schemas import HandoversAnswer, ValidatorsAnswer, build_validators
 from node.api.services import Services
+from node.api.state_routes import STATE
 from primitives.encoding import encode
 
 HANDOVERS_BYTES_MAX = 1024 * 1024
@@ -20,11 +22,21 @@ class ValidatorRoutes:
         self._queries = services.queries
         self._get_addresses = services.get_addresses
 
-    def get_routes(self) -> list[web.RouteDef]:
+    def get_routes(self) -> list[Route]:
         """Return the addresses."""
         return [
-            web.get("/v1/validators", self.get_validators),
-            web.get("/v1/handovers", self.get_handovers),
+            Route(
+                *("GET", "/v1/validators", self.get_validators),
+                answers={200: Answer("the validators", shape=ValidatorsAnswer)},
+                problems=(*STATE, "NOT_FOUND"),
+                parameters=(Parameter("epoch", NUMBER, "which epoch's; without, the current one's"),),
+            ),
+            Route(
+                *("GET", "/v1/handovers", self.get_handovers),
+                answers={200: Answer("handovers", shape=HandoversAnswer)},
+                problems=("BAD_PARAMETER",),
+                parameters=(Parameter("from", NUMBER, "the first epoch, 0 without it"),),
+            ),
         ]
 
     async def get_validators(self, request: web.Request) -> web.Response:

@@ -2,8 +2,9 @@
 
 import ast
 import doctest
+import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, get_args
 
 import msgspec
@@ -19,11 +20,9 @@ from consensus.effects import Effect, JournalRecord, Notice, TimerName
 from consensus.events import Event
 from consensus.messages import Message
 from node.api.admin import AdminRoutes
-from node.api.event_routes import EventRoutes
-from node.api.round_routes import RoundRoutes
-from node.api.routes import NodeRoutes, TransactionRoutes
-from node.api.state_routes import StateRoutes
-from node.api.validator_routes import ValidatorRoutes
+from node.api.app import list_declared
+from node.api.openapi import render_document
+from node.api.problems import PROBLEMS
 from node.config import NodeConfig, PeerConfig
 from node.exchange import RequestKind
 from node.metrics import Metrics
@@ -137,10 +136,10 @@ def test_channels_and_questions_are_documented_with_their_values() -> None:
     assert named_values(find_table(WIRE, "kind")) == {each.name: each.value for each in RequestKind}
 
 
-def list_routes(*kinds: Any) -> list[str]:  # noqa: ANN401  # classes whose addresses need no instance
+def list_served(routes: Iterable[web.AbstractRouteDef]) -> list[str]:
+    """List the addresses that a server of these routes has, as its router tells them."""
     router = web.Application().router
-    for kind in kinds:
-        router.add_routes(kind.__new__(kind).get_routes())
+    router.add_routes(list(routes))
     return [
         f"{route.method} {route.resource.canonical}"
         for route in router.routes()
@@ -149,16 +148,32 @@ def list_routes(*kinds: Any) -> list[str]:  # noqa: ANN401  # classes whose addr
 
 
 def test_every_route_is_documented() -> None:
-    existing = list_routes(
-        TransactionRoutes, StateRoutes, RoundRoutes, EventRoutes, ValidatorRoutes, NodeRoutes
-    )
+    existing = list_served(route.build() for route in list_declared())
     assert compare(find_table(WIRE, "route", "HTTP API").names(), existing) == []
-    assert compare(find_table(WIRE, "route", "Admin socket").names(), list_routes(AdminRoutes)) == []
+    admin = list_served(AdminRoutes.__new__(AdminRoutes).get_routes())
+    assert compare(find_table(WIRE, "route", "Admin socket").names(), admin) == []
+
+
+def test_every_route_is_in_the_openapi_document_and_the_other_way_round() -> None:
+    served = list_served(route.build() for route in list_declared())
+    paths = json.loads(read("docs/openapi.json"))["paths"]
+    told = [f"{method.upper()} {path}" for path, methods in paths.items() for method in methods]
+    assert compare(told, served) == []
+
+
+def test_the_openapi_document_in_the_docs_is_the_one_that_is_served() -> None:
+    assert json.loads(read("docs/openapi.json")) == json.loads(render_document(list_declared()))
+
+
+def test_every_problem_is_documented_with_its_status() -> None:
+    table = find_table(WIRE, "error")
+    told = {name: int(row[1]) for row, name in zip(table.rows, table.names(), strict=True)}
+    assert told == {name: problem.status for name, problem in PROBLEMS.items()}
 
 
 def test_every_error_of_the_api_is_documented() -> None:
     text = "".join(path.read_text(encoding="utf-8") for path in python_files("node/api"))
-    existing = set(re.findall(r"""["{:]([A-Z][A-Z_]{3,})["\\]""", text)) - {"REFUSED", "ERROR"}  # fallbacks
+    existing = set(re.findall(r"""["{:]([A-Z][A-Z_]{3,})["\\]""", text)) - {"REFUSED", "ERROR", "POST"}
     documented = find_table(WIRE, "error").names()
     assert [name for name in sorted(existing) if f"`{name}`" not in WIRE] == []
     assert [name for name in documented if name not in existing] == []

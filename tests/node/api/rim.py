@@ -73,7 +73,8 @@ class Rim:
 
 
 async def read_json(response: aiohttp.ClientResponse) -> Any:  # noqa: ANN401  # JSON
-    assert response.content_type == "application/json"
+    refused = response.status >= 400
+    assert response.content_type == ("application/problem+json" if refused else "application/json")
     return json.loads(await response.read())
 
 

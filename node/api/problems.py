@@ -1,0 +1,75 @@
+"""Every problem that the API may answer with: its name, its status, and what it is about in a few words.
+
+The rejections of the ledger have names of their own (``vm.receipt.Rejection``); a submission that one of them refuses
+is answered with 422. A route declares which of these names it may answer; ``COMMON`` can meet every request.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from vm.receipt import Rejection
+
+REJECTED = 422
+METHOD_REFUSED = 405
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A kind of refusal: its status, and its title, which is the same each time."""
+
+    status: int
+    title: str
+
+
+PROBLEMS: Mapping[str, Problem] = {
+    "BAD_REQUEST": Problem(400, "no HTTP request"),
+    "BAD_PARAMETER": Problem(400, "a part of the address or of the query is malformed or out of range"),
+    "BODY_MALFORMED": Problem(400, "not a MessagePack array of the right elements"),
+    "BODY_BROKEN": Problem(400, "the body could not be read to its end"),
+    "HOST_MISSING": Problem(400, "no Host header"),
+    "HOST_NOT_ALLOWED": Problem(403, "asked under a name that is not allowed"),
+    "NOT_FOUND": Problem(404, "nothing is there"),
+    "METHOD_NOT_ALLOWED": Problem(405, "the address does not take that method"),
+    "BODY_TOO_SLOW": Problem(408, "the body came too slowly"),
+    "BODY_TOO_LARGE": Problem(413, "the body is too large"),
+    "ENCODING_UNSUPPORTED": Problem(415, "a compressed body"),
+    "TYPE_UNSUPPORTED": Problem(415, "a body of another kind"),
+    "EXPECTATION_FAILED": Problem(417, "an expectation other than 100-continue"),
+    "TOO_MANY_INVALID": Problem(429, "too many malformed or wrongly signed transactions"),
+    "INTERNAL": Problem(500, "an error of the node"),
+    "BUSY": Problem(503, "no room now"),
+    "NOT_READY": Problem(503, "clients should ask another node"),
+    "NOT_CERTIFIED_YET": Problem(503, "nothing is certified yet"),
+    "NO_CERTIFICATE": Problem(503, "this validator has no certificate of it"),
+    "ANSWER_FULL": Problem(503, "this answer is full"),
+    "TOO_MANY_CONNECTIONS": Problem(503, "too many connections"),
+    "NOT_YET": Problem(504, "not certified in time"),
+}
+"""All but the rejections of the ledger, by name."""
+
+COMMON = frozenset(
+    {
+        *("BAD_REQUEST", "HOST_MISSING", "HOST_NOT_ALLOWED", "METHOD_NOT_ALLOWED", "EXPECTATION_FAILED"),
+        *("INTERNAL", "TOO_MANY_CONNECTIONS"),
+    }
+)
+"""What any request may meet, before its address matters or when the node fails."""
+
+BODY = ("BODY_BROKEN", "BODY_TOO_LARGE", "BODY_TOO_SLOW", "ENCODING_UNSUPPORTED", "TYPE_UNSUPPORTED", "BUSY")
+"""What every request with a body may meet."""
+
+
+def get_title(name: str) -> str:
+    """Return what a problem is about, the same each time."""
+    problem = PROBLEMS.get(name)
+    return "refused by the ledger" if problem is None else problem.title
+
+
+def group_by_status(names: Iterable[str], *, rejections: bool) -> dict[int, list[str]]:
+    """Return the names of problems under their statuses, both sorted; with the ledger's rejections when asked."""
+    found: dict[int, list[str]] = {}
+    for name in names:
+        found.setdefault(PROBLEMS[name].status, []).append(name)
+    if rejections:
+        found.setdefault(REJECTED, []).extend([*(each.value for each in Rejection), "REFUSED"])
+    return {status: sorted(found[status]) for status in sorted(found)}
