@@ -135,9 +135,9 @@ def _name_shares(*shares: tuple[int, str, str]) -> str:
 
 def _fetch(home: "ClientHome", genesis: "Genesis", name: str, day: str, *, verify: bool) -> Fetched:
     """Return what a validator answers about a meter's day."""
-    from cli.meters import MeterAnswer
     from cli.moments import parse_day
     from cli.session import ask_validators
+    from meter.answers import MeterAnswer
 
     slot_s = genesis.energy.slot_s
 

@@ -13,6 +13,7 @@ import typer
 
 from cli import (
     agreement,
+    collect,
     events,
     inspection,
     logs,
@@ -63,6 +64,7 @@ app.add_typer(tariff.app, name="tariff")
 app.add_typer(rounds.app, name="round")
 app.add_typer(events.app, name="event")
 app.add_typer(submit.app, name="submit")
+app.add_typer(collect.app, name="collect")
 app.add_typer(transactions.app, name="tx")
 app.command()(balance)
 app.command()(bill)

@@ -13,6 +13,7 @@ from cli.options import HomeOption, JsonOption, NodeOption, PassphraseFileOption
 
 if TYPE_CHECKING:
     from cli.client_settings import ClientHome
+    from meter.answers import MeterAnswer
     from meter.client import Client
 
 app = typer.Typer(no_args_is_help=True, help="Meters of the community; the utility's key signs changes.")
@@ -30,36 +31,6 @@ PublicKeyOption = Annotated[
         show_default=False,
     ),
 ]
-
-
-class RegistersAnswer(msgspec.Struct, frozen=True):
-    """A meter's newest registers, as a validator answers them."""
-
-    time_s: int
-    import_wh: int
-    export_wh: int
-    pagination: int
-
-
-class MeterAnswer(msgspec.Struct, frozen=True):
-    """A meter, as a validator answers it."""
-
-    account: str
-    home: str
-    owner: str
-    rating_w: int
-    opening_s: int
-    opening_import_wh: int
-    opening_export_wh: int
-    latest: RegistersAnswer
-    height: int
-
-
-class MetersAnswer(msgspec.Struct, frozen=True):
-    """A page of meters; ``next_after`` continues it."""
-
-    meters: list[MeterAnswer]
-    next_after: str | None = None
 
 
 OpeningOption = Annotated[
@@ -161,20 +132,49 @@ def list_meters(home: HomeOption = None, node: NodeOption = None, as_json: JsonO
 
 @app.command()
 def status(
-    meter: NameArgument, home: HomeOption = None, node: NodeOption = None, as_json: JsonOption = False
+    meter: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[METER]", help="One meter as the ledger has it. (default: all collected here)"
+        ),
+    ] = None,
+    home: HomeOption = None,
+    node: NodeOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Show one meter: its account, opening, newest registers, and whether it is suspended."""
+    """Show how the meters collected here stand; of one METER also what the ledger has: account, opening, registers."""
+    from cli.collector_status import read_states, show_state
+
+    directory = find_home(home)
+    if meter is None:
+        states = read_states(directory)
+        if as_json:
+            print_json([msgspec.to_builtins(state) for state in states])
+        for state in states if not as_json else []:
+            show_state(state)
+        if not states:
+            talk("no meter is collected here; `gridbft collect` does it")
+        return
+    _check_name(meter)
+    _show_meter(directory, node, meter, as_json=as_json)
+
+
+def _show_meter(directory: Path, node: str | None, meter: str, *, as_json: bool) -> None:
     from cli.client_settings import open_client_home
+    from cli.collector_status import read_states, show_state
     from cli.moments import format_moment
     from cli.money import format_kwh
     from cli.session import ask_validators
+    from meter.answers import MeterAnswer
 
-    client_home = open_client_home(find_home(home), node)
-    _check_name(meter)
+    client_home = open_client_home(directory, node)
     entry = ask_validators(client_home, lambda client: client.ask(f"/v1/meters/{meter}", MeterAnswer))
     account = ask_validators(client_home, lambda client: client.get_account(entry.account))
+    collected = [state for state in read_states(directory) if state.meter == entry.home]
     if as_json:
-        print_json({**msgspec.to_builtins(entry), "status": account.status, "public_key": account.public_key})
+        told = {"status": account.status, "public_key": account.public_key}
+        collector = msgspec.to_builtins(collected[0]) if collected else None
+        print_json({**msgspec.to_builtins(entry), **told, "collector": collector})
         return
     latest = entry.latest
     print_line(f"{entry.home}  {account.status}  account {entry.account}  key {account.public_key}")
@@ -186,6 +186,8 @@ def status(
         f"newest {format_moment(latest.time_s)} UTC: {format_kwh(latest.import_wh)} kWh import, "
         f"{format_kwh(latest.export_wh)} kWh export"
     )
+    for state in collected:
+        show_state(state)
 
 
 @app.command()
@@ -237,11 +239,12 @@ def rotate_key(
     transact(client_home, key, call, as_json=as_json, done=f"{meter} has a new key")
 
 
-def _fetch_meters(home: "ClientHome") -> list[MeterAnswer]:
+def _fetch_meters(home: "ClientHome") -> "list[MeterAnswer]":
     from cli.session import ask_validators
+    from meter.answers import MetersAnswer
     from vm.contracts.energy.metering import METERS_MAX
 
-    async def work(client: "Client") -> list[MeterAnswer]:
+    async def work(client: "Client") -> "list[MeterAnswer]":
         found: list[MeterAnswer] = []
         after: str | None = ""
         while after is not None and len(found) < METERS_MAX:

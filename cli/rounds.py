@@ -174,8 +174,8 @@ def show(
 
 def _find_members(client_home: "ClientHome", members: str | None) -> list[bytes]:
     """Return the accounts of the meters that were named, or of all."""
-    from cli.meters import MeterAnswer, MetersAnswer
     from cli.session import ask_validators
+    from meter.answers import MeterAnswer, MetersAnswer
 
     names = [name.strip() for name in members.split(",")] if members else []
 

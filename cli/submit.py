@@ -1,6 +1,6 @@
 """`gridbft submit`: readings go to disk, then to the validators, and count when their receipts are verified."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -140,6 +140,7 @@ def _submit(
     from meter.spool import SpoolError, open_spool
 
     genesis = home.read_genesis()
+    _check_not_collected(home, readings)
     keys = {name: open_wallet_key(home, name, passphrase_file, KeyKind.METER) for name in readings}
     try:
         with open_spool(home.directory / SPOOL_NAME, genesis.compute_hash()) as spool:
@@ -148,6 +149,18 @@ def _submit(
     except SpoolError as error:
         raise CliError(str(error)) from None
     _report(count, as_json=as_json)
+
+
+def _check_not_collected(home: "ClientHome", names: "Iterable[str]") -> None:
+    """Refuse a meter that has a collector here: of two spools each would count nonces without the other."""
+    from cli.collector_status import COLLECT_DIRECTORY
+
+    for name in names:
+        if (home.directory / COLLECT_DIRECTORY / f"{name}.db").exists():
+            raise build_usage_error(
+                f"{name} is collected here ({COLLECT_DIRECTORY}/{name}.db), which submits its readings; "
+                "a slot that was missed is in the next register"
+            )
 
 
 class _Submission:
@@ -243,7 +256,7 @@ def _build_signer(key: "OpenedKey", genesis: "Genesis") -> "Signer":
 
 async def _fetch_clock(client: "Client", signer: "Signer", genesis: "Genesis") -> "MeterClock":
     """Return from when on a meter counts its readings, as a validator says; a lie only gets readings refused."""
-    from cli.meters import MeterAnswer
+    from meter.answers import MeterAnswer
     from meter.signer import MeterClock
     from primitives.ids import UnixSeconds
 

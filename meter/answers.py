@@ -255,6 +255,36 @@ class AccountAnswer(msgspec.Struct, frozen=True):
     nonce_hint: int
 
 
+class RegistersAnswer(msgspec.Struct, frozen=True):
+    """A meter's newest registers, as a validator answers them."""
+
+    time_s: int
+    import_wh: int
+    export_wh: int
+    pagination: int
+
+
+class MeterAnswer(msgspec.Struct, frozen=True):
+    """A meter, as a validator answers it."""
+
+    account: str
+    home: str
+    owner: str
+    rating_w: int
+    opening_s: int
+    opening_import_wh: int
+    opening_export_wh: int
+    latest: RegistersAnswer
+    height: int
+
+
+class MetersAnswer(msgspec.Struct, frozen=True):
+    """A page of meters; ``next_after`` continues it."""
+
+    meters: list[MeterAnswer]
+    next_after: str | None = None
+
+
 class SlotAnswer(msgspec.Struct, frozen=True):
     """A slot: energy in Wh, prices in micro-currency per kWh, money in nano-currency."""
 

@@ -222,6 +222,19 @@ class Spool:
             ).fetchone()
             return None if row[0] is None else self._get(row[0])
 
+    def find_latest(self, account: AccountId) -> SpoolEntry | None:
+        """Return the newest entry of an account that was not refused."""
+        with _mapped_errors(self._path):
+            row = self._connection.execute(
+                "SELECT max(number) FROM entries WHERE account = ? AND state != 'refused'", (account,)
+            ).fetchone()
+            return None if row[0] is None else self._get(row[0])
+
+    def count_open(self) -> int:
+        """Return how many entries wait for their result."""
+        with _mapped_errors(self._path):
+            return self._count_open()
+
     def get_entry(self, number: int) -> SpoolEntry:
         """Return an entry as it stands now.
 

@@ -19,6 +19,7 @@ from consensus.codec import is_vote_record
 from consensus.effects import Effect, JournalRecord, Notice, TimerName
 from consensus.events import Event
 from consensus.messages import Message
+from meter.collect.observation import DropReason
 from node.api.admin import AdminRoutes
 from node.api.app import list_declared
 from node.api.openapi import render_document
@@ -79,6 +80,7 @@ def named_values(table: Table) -> dict[str, int]:
         (PROTOCOL, "timer", [name.value for name in TimerName]),
         (LEDGER, "rejection", [name.value for name in Rejection]),
         (LEDGER, "role", list(permissions.ROLES)),
+        (read("docs/meters.md"), "dropped", [reason.value for reason in DropReason]),
         (WIRE, "domain", [domain.name for domain in SignatureDomain]),
     ],
     ids=lambda value: value if isinstance(value, str) and len(value) < 20 else "",
