@@ -1,17 +1,19 @@
 """`gridbft bill`: a home's day, line by line, in plain sentences, and proven when asked."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.console import build_console, print_json, print_line, talk
 from cli.failure import CliError, ExitCode, build_usage_error
-from cli.options import HomeOption, JsonOption, NodeOption, find_home
+from cli.options import HomeOption, JsonOption, NodeOption, SaveOption, find_home
 
 if TYPE_CHECKING:
     from cli.bill_check import Bill
     from cli.client_settings import ClientHome
+    from consensus.messages import Handover
     from meter.answers import BillAnswer
     from meter.client import Client
     from meter.proofs import TrustAnchor
@@ -25,12 +27,16 @@ NO_READING = "no reading came: this slot settled without you"
 
 @dataclass(frozen=True)
 class Fetched:
-    """The slots of a day, a validator's answer about them, the meter's account, and what the client believes."""
+    """The slots of a day, a validator's answer about them, the meter's account, and what the client believes.
+
+    ``handovers`` lead from the genesis to the epoch of the answer's certificate.
+    """
 
     slots_s: list[int]
     answer: "BillAnswer"
     account: bytes
     anchor: "TrustAnchor"
+    handovers: "tuple[Handover, ...]"
 
 
 def bill(
@@ -51,6 +57,7 @@ def bill(
     verify: Annotated[
         bool, typer.Option("--verify", help="Check every line's proof offline and recompute all sums.")
     ] = False,
+    save: SaveOption = None,
     home: HomeOption = None,
     node: NodeOption = None,
     as_json: JsonOption = False,
@@ -58,12 +65,16 @@ def bill(
     """Show what a home drew, fed in and owes for a day, in the community and at grid prices alone."""
     from cli.client_settings import open_client_home
 
+    verify = verify or save is not None
+
     client_home = open_client_home(find_home(home), node)
     genesis = client_home.read_genesis()
     name = _find_meter_name(client_home) if meter is None else _check_name(meter)
     fetched = _fetch(client_home, genesis, name, day, verify=verify)
     slots_s = fetched.slots_s
     found = _read(fetched, verify=verify)
+    if save is not None:
+        _save(save, found, fetched, genesis)
     if as_json:
         print_json(_describe(found, slots_s, is_verified=verify))
         return
@@ -81,6 +92,8 @@ def bill(
         members = fetched.anchor.get_membership(found.certificate.header.epoch) or fetched.anchor.membership
         talk(f"verified offline: {len(found.lines)} lines stand under block {found.height},")
         talk(f"  which {signers} of {len(members.replicas)} validators signed; every amount was recomputed")
+    if save is not None:
+        talk(f"kept in {save}; `gridbft verify {save}` checks it without any validator")
 
 
 def explain_line(slot_s: int, line: "Line", currency: str) -> str:
@@ -149,7 +162,8 @@ def _fetch(home: "ClientHome", genesis: "Genesis", name: str, day: str, *, verif
             raise build_usage_error(f"--day {day}: more slots than one bill has")
         answer = await client.get_bill(meter.account, slots_s[0], slots_s[-1], with_proofs=verify)
         anchor = await client.follow(answer.certificate)
-        return Fetched(slots_s, answer, bytes.fromhex(meter.account), anchor)
+        handovers = client.get_handovers(anchor.epoch)
+        return Fetched(slots_s, answer, bytes.fromhex(meter.account), anchor, handovers)
 
     return ask_validators(home, work)
 
@@ -163,6 +177,18 @@ def _read(fetched: Fetched, *, verify: bool) -> "Bill":
         return verify_bill(fetched.anchor, fetched.account, fetched.slots_s, fetched.answer)
     except BillProblem as error:
         raise CliError(f"the bill proves nothing: {error}; ask another validator with --node") from None
+
+
+def _save(path: "Path", found: "Bill", fetched: Fetched, genesis: "Genesis") -> None:
+    from cli.proof_saving import build_bill_file, check_proof, write_new
+    from meter.verification import VerifiedBill
+
+    if not found.lines:
+        raise CliError(f"no slot of that day has settled yet, so there is nothing to keep in {path}")
+    data, proven = check_proof(build_bill_file(fetched.answer, fetched.handovers), genesis)
+    if not isinstance(proven, VerifiedBill) or proven.home != found.home:
+        raise CliError("the validator proves another bill than it says; ask another one with --node")
+    write_new(path, data)
 
 
 def _find_meter_name(home: "ClientHome") -> str:

@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from consensus.messages import Certificate
+from meter.amounts import find_line_problem
 from meter.answers import BillAnswer, BillLineAnswer
 from meter.proofs import TrustAnchor, read_certificate, read_state_proof
 from primitives.encoding import DecodeError, decode
 from primitives.ids import Digest
-from vm.contracts.energy.coordination.positions import Position
-from vm.contracts.energy.records import Line, Tariff, get_line_key
-from vm.contracts.energy.settlement import build_line
+from vm.contracts.energy.records import Line, get_line_key
 from vm.state_root import is_state_proof_valid
 
 
@@ -83,24 +82,6 @@ def verify_bill(anchor: TrustAnchor, meter: bytes, slots_s: Sequence[int], answe
         if problem is not None:
             raise BillProblem(f"slot {slot_s}: {problem}")
     return Bill(bill.meter, bill.home, bill.height, bill.lines, certificate)
-
-
-def find_line_problem(line: Line) -> str | None:
-    """Return why a line does not follow from its energy, pool parts and prices, or None; the contract's own rule."""
-    recomputed = build_line(
-        line.import_wh,
-        line.export_wh,
-        (line.pool_bought_wh, line.pool_sold_wh),
-        Tariff(line.retail_price, line.feed_in_price),
-        line.pool_price,
-        line.flags,
-        Position(line.agreed_bought_wh, line.agreed_sold_wh, line.agreed_nano, line.penalty_price),
-    )
-    for field in line.__struct_fields__:
-        shown, right = getattr(line, field), getattr(recomputed, field)
-        if shown != right:
-            return f"{field} is {shown}, the energy and the prices give {right}"
-    return None
 
 
 def _get_key(entry: BillLineAnswer) -> str:

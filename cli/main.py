@@ -39,6 +39,7 @@ from cli.recover import recover
 from cli.simulate import command as simulate
 from cli.start import start
 from cli.status import status
+from cli.verify import verify
 
 app = typer.Typer(
     name="gridbft",
@@ -68,6 +69,7 @@ app.add_typer(collect.app, name="collect")
 app.add_typer(transactions.app, name="tx")
 app.command()(balance)
 app.command()(bill)
+app.command()(verify)
 app.add_typer(settings.app, name="config")
 app.add_typer(logs.app, name="logs")
 

@@ -53,6 +53,15 @@ NodeOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+SaveOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--save",
+        metavar="FILE",
+        help="Keep it with its proof in a file that needs no validator any more; implies --verify.",
+        show_default=False,
+    ),
+]
 PassphraseFileOption = Annotated[
     Path | None,
     typer.Option(

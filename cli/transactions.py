@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from consensus.messages import Handover
     from meter.client import Client
     from meter.outcomes import Committed, Outcome, RefusedByNetwork
-    from meter.proofs import CertifiedReceipt, TrustAnchor
+    from meter.proof_files import BareReceipt, ReceiptFile
+    from meter.proofs import TrustAnchor
     from primitives.ids import Digest
 
 app = typer.Typer(no_args_is_help=True, help="One transaction: where it stands, and its proof.")
@@ -25,8 +26,6 @@ TimeoutOption = Annotated[
     float, typer.Option("--timeout", metavar="SECONDS", min=0, max=3600, help="How long to wait.")
 ]
 WAIT_DEFAULT_S = 30.0
-PROOF_FILE_BYTES_MAX = 5 * 1024 * 1024
-"""More than any proof with its handovers; the rest of a longer file is not read, and what is cut is none."""
 
 
 @app.command()
@@ -106,18 +105,19 @@ def proof(
 ) -> None:
     """Fetch (or read) the proof of a transaction and check it against the genesis, offline."""
     from cli.client_settings import open_client_home
-    from meter.proofs import build_trust_anchor, encode_certified_receipt
+    from cli.proof_saving import write_new
+    from meter.proof_files import encode_receipt
+    from meter.proofs import build_trust_anchor
 
     client_home = open_client_home(find_home(home), node)
     name = parse_id(transaction_id)
     anchor = build_trust_anchor(client_home.read_genesis())
-    certified, handovers = (
-        _fetch_certified(client_home, name, timeout) if source is None else _read_certified(source)
-    )
-    followed = _check(anchor, name, certified, handovers)
-    content = encode_certified_receipt(certified, handovers)
+    receipt = _fetch_receipt(client_home, name, timeout) if source is None else _read_receipt(source)
+    followed = _check(anchor, name, receipt)
+    certified, handovers = receipt.certified, receipt.handovers
+    content = encode_receipt(receipt)
     if output is not None:
-        _write_new(output, content)
+        write_new(output, content)
     signers = followed.get_signers(certified.certificate)
     if as_json:
         print_json(
@@ -167,72 +167,79 @@ def wait_outcome(home: "ClientHome", name: "Digest", timeout_s: float) -> "Outco
     return _wait(home, name, timeout_s)[0]
 
 
-def _wait(home: "ClientHome", name: "Digest", timeout_s: float) -> "tuple[Outcome, tuple[Handover, ...]]":
-    """Return the outcome, and the handovers from the genesis to the epoch of its certificate."""
+def _wait(
+    home: "ClientHome", name: "Digest", timeout_s: float
+) -> "tuple[Outcome, tuple[Handover, ...], bytes]":
+    """Return the outcome, the handovers from the genesis to the epoch of its certificate, and the transaction's bytes.
+
+    There are no bytes where the validator keeps its block no more.
+    """
     from cli.session import ask_validators
+    from meter.answers import TransactionAnswer
     from meter.outcomes import Committed, RefusedByNetwork
 
-    async def work(client: "Client") -> "tuple[Outcome, tuple[Handover, ...]]":
+    async def work(client: "Client") -> "tuple[Outcome, tuple[Handover, ...], bytes]":
         await client.get_transaction(name)  # one that nobody knows is not waited for
         outcome = await client.wait(name, timeout_s)
         if not isinstance(outcome, Committed | RefusedByNetwork):
-            return outcome, ()
-        return outcome, client.get_handovers(outcome.proof.certificate.header.epoch)
+            return outcome, (), b""
+        answer: TransactionAnswer = await client.ask(
+            f"/v1/transactions/{name.hex()}", TransactionAnswer, {"raw": "1"}
+        )
+        handovers = client.get_handovers(outcome.proof.certificate.header.epoch)
+        return outcome, handovers, answer.transaction or b""
 
     return ask_validators(home, work)
 
 
-def _fetch_certified(
-    home: "ClientHome", name: "Digest", timeout_s: float
-) -> "tuple[CertifiedReceipt, tuple[Handover, ...]]":
+def _fetch_receipt(home: "ClientHome", name: "Digest", timeout_s: float) -> "ReceiptFile | BareReceipt":
     from meter.outcomes import Committed, OutcomeUnknown, RefusedByNetwork
+    from meter.proof_files import BareReceipt, ReceiptFile
 
-    outcome, handovers = _wait(home, name, timeout_s)
+    outcome, handovers, raw = _wait(home, name, timeout_s)
     if isinstance(outcome, Committed | RefusedByNetwork):
-        return outcome.proof, handovers
+        proof, certificate = outcome.proof.proof, outcome.proof.certificate
+        if raw:
+            return ReceiptFile(raw, proof, certificate, handovers)
+        return BareReceipt(proof, certificate, handovers)
     reason = outcome.reason if isinstance(outcome, OutcomeUnknown) else outcome.detail
     raise CliError(f"{name.hex()}: no proof yet: {reason}", ExitCode.OUTCOME_UNKNOWN)
 
 
-def _read_certified(path: Path) -> "tuple[CertifiedReceipt, tuple[Handover, ...]]":
-    from meter.proofs import decode_proof_file
+def _read_receipt(path: Path) -> "ReceiptFile | BareReceipt":
+    from cli.proof_saving import read_file
+    from meter.proof_files import BareReceipt, ReceiptFile, read_proof_file
     from primitives.encoding import DecodeError
 
     try:
-        with path.open("rb") as file:
-            return decode_proof_file(file.read(PROOF_FILE_BYTES_MAX))
-    except OSError as error:
-        raise build_usage_error(f"{path}: {error.strerror}") from None
+        content = read_proof_file(read_file(path))
     except DecodeError as error:
         raise build_usage_error(f"{path}: no proof file: {error}") from None
+    if not isinstance(content, ReceiptFile | BareReceipt):
+        raise build_usage_error(f"{path}: no receipt; `gridbft verify {path}` says what it is")
+    return content
 
 
-def _check(
-    anchor: "TrustAnchor", name: "Digest", certified: "CertifiedReceipt", handovers: "tuple[Handover, ...]"
-) -> "TrustAnchor":
+def _check(anchor: "TrustAnchor", name: "Digest", receipt: "ReceiptFile | BareReceipt") -> "TrustAnchor":
     """Return the anchor followed to the proof's epoch.
 
     Raises:
         CliError: the proof proves nothing.
 
     """
+    from meter.proof_files import ReceiptFile
     from meter.proofs import check_receipt, follow_proof
+    from primitives.hashing import compute_transaction_id
 
-    followed = follow_proof(anchor, certified, handovers)
+    certified = receipt.certified
+    followed = follow_proof(anchor, certified, receipt.handovers)
     problem = followed if isinstance(followed, str) else check_receipt(followed, name, certified)
+    if problem is None and isinstance(receipt, ReceiptFile):
+        is_same = compute_transaction_id(receipt.transaction) == name
+        problem = None if is_same else "the bytes are of another transaction"
     if problem is not None or isinstance(followed, str):
         raise CliError(f"the proof proves nothing: {problem}; do not rely on it")
     return followed
-
-
-def _write_new(path: Path, content: bytes) -> None:
-    try:
-        with path.open("xb") as file:
-            file.write(content)
-    except FileExistsError:
-        raise build_usage_error(f"{path}: there is a file of this name; choose another") from None
-    except OSError as error:
-        raise CliError(f"{path}: {error.strerror}") from None
 
 
 def _get_height(outcome: "Outcome") -> int:

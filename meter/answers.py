@@ -58,7 +58,7 @@ class ProofsAnswer(msgspec.Struct, frozen=True):
 
 
 class TransactionAnswer(msgspec.Struct, frozen=True):
-    """Where a transaction stands: pending, or committed at a place."""
+    """Where a transaction stands: pending, or committed at a place; its bytes (base64 in JSON) when asked for."""
 
     id: str
     status: str
@@ -66,6 +66,7 @@ class TransactionAnswer(msgspec.Struct, frozen=True):
     index: int | None = None
     rejection: str | None = None
     certified: bool = False
+    transaction: bytes | None = None
 
 
 class CertificateAnswer(msgspec.Struct, frozen=True):
@@ -234,6 +235,14 @@ class ConsensusAnswer(msgspec.Struct, frozen=True):
     transcript: list[TranscriptAnswer] = []
 
 
+class RecordAnswer(msgspec.Struct, frozen=True):
+    """A record of the state: key and value in hex, its proof in base64 when asked for."""
+
+    key: str
+    value: str
+    proof: bytes | None = None
+
+
 class BalancesAnswer(msgspec.Struct, frozen=True):
     """Money of an account: nano-currency of settlement (negative: it owes), and coins."""
 
@@ -242,7 +251,10 @@ class BalancesAnswer(msgspec.Struct, frozen=True):
 
 
 class AccountAnswer(msgspec.Struct, frozen=True):
-    """An account; ``nonce_hint`` is the next nonce that neither the state nor the mempool has seen."""
+    """An account; ``nonce_hint`` is the next nonce that neither the state nor the mempool has seen.
+
+    ``records`` and the certificate (base64) come with proofs only.
+    """
 
     account: str
     name: str
@@ -253,6 +265,8 @@ class AccountAnswer(msgspec.Struct, frozen=True):
     balances: BalancesAnswer
     height: int
     nonce_hint: int
+    records: list[RecordAnswer] = []
+    certificate: bytes | None = None
 
 
 class RegistersAnswer(msgspec.Struct, frozen=True):
@@ -315,21 +329,14 @@ class BillLineAnswer(msgspec.Struct, frozen=True):
 
 
 class BillAnswer(msgspec.Struct, frozen=True):
-    """A meter's lines at a certified height, the certificate in base64."""
+    """A meter's lines at a certified height, the certificate in base64; with proofs, also the meter's record."""
 
     meter: str
     home: str
     height: int
     lines: list[BillLineAnswer]
     certificate: bytes | None = None
-
-
-class RecordAnswer(msgspec.Struct, frozen=True):
-    """A record of the state: key and value in hex, its proof in base64 when asked for."""
-
-    key: str
-    value: str
-    proof: bytes | None = None
+    record: RecordAnswer | None = None
 
 
 class RoundAnswer(msgspec.Struct, frozen=True):

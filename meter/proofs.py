@@ -288,8 +288,15 @@ def decode_proof_file(data: bytes) -> tuple[CertifiedReceipt, tuple[Handover, ..
 def follow_proof(
     anchor: TrustAnchor, certified: CertifiedReceipt, handovers: tuple[Handover, ...]
 ) -> TrustAnchor | str:
-    """Return the anchor that a proof file's handovers lead to, or why they prove nothing or are not the ones needed."""
-    epoch = certified.certificate.header.epoch
+    """Return what ``follow_to`` does for the certificate of a receipt."""
+    return follow_to(anchor, certified.certificate, handovers)
+
+
+def follow_to(
+    anchor: TrustAnchor, certificate: Certificate, handovers: tuple[Handover, ...]
+) -> TrustAnchor | str:
+    """Return the anchor that a proof's handovers lead to, or why they prove nothing or are not the ones needed."""
+    epoch = certificate.header.epoch
     if handovers and len(handovers) != epoch:
         return f"{len(handovers)} handovers, and {epoch} lead from the genesis to epoch {epoch}"
     if [handover.certificate.header.epoch for handover in handovers] != list(range(len(handovers))):

@@ -138,6 +138,11 @@ class Queries:
         """Return where a transaction was executed, or None."""
         return self._receipts.find(transaction_id, self.certified_height)
 
+    def get_transaction(self, committed: Committed) -> bytes | None:
+        """Return the exact bytes of an executed transaction, or None when its block is not kept."""
+        block = self._chain.get_block(committed.height)
+        return None if block is None else block.batch.transactions[committed.index]
+
     def prove_receipt(self, committed: Committed) -> CertifiedReceiptProof | None:
         """Return the proof of a certified transaction's receipt, or None when its certificate is not stored here."""
         return self._receipts.prove(committed, self.certified_height)

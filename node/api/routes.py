@@ -17,10 +17,11 @@ from node.api.requests import (
     BodyReader,
     check_digests,
     decode_array,
+    get_number,
     get_wait_ms,
     parse_digest,
 )
-from node.api.route import DIGEST, Answer, Body, Parameter, Route
+from node.api.route import DIGEST, FLAG, Answer, Body, Parameter, Route
 from node.api.schemas import (
     BatchAnswer,
     CommittedAnswer,
@@ -52,6 +53,7 @@ BODY_OFFENCE = 20
 """A body that is no array cost its reading: a megabyte as much as so many signatures."""
 
 
+RAW = Parameter("raw", FLAG, "1: also its exact bytes, when it is committed")
 ID = Parameter(
     *("id", DIGEST, "the transaction's id, 64 lower-case hexadecimal digits"),
     required=True,
@@ -99,7 +101,7 @@ class TransactionRoutes:
                 *("GET", "/v1/transactions/{id}", self.get_transaction),
                 answers={200: Answer("where it stands", shape=PendingAnswer | CommittedAnswer)},
                 problems=("BAD_PARAMETER", "NOT_FOUND"),
-                parameters=(ID,),
+                parameters=(ID, RAW),
             ),
             Route(
                 *("GET", "/v1/transactions/{id}/proof", self.get_proof),
@@ -169,9 +171,11 @@ class TransactionRoutes:
         self._offenders.note(request.remote or "", invalid, asyncio.get_running_loop().time())
 
     async def get_transaction(self, request: web.Request) -> web.Response:
-        """Tell where a transaction stands."""
+        """Tell where a transaction stands; with ``raw=1`` also the bytes of one that is committed."""
         name = parse_digest(request.match_info["id"])
-        committed = self._services.queries.find_transaction(name)
+        with_bytes = get_number(request, "raw", 0) != 0
+        queries = self._services.queries
+        committed = queries.find_transaction(name)
         if committed is not None:
             answer = CommittedAnswer(
                 id=name.hex(),
@@ -179,12 +183,13 @@ class TransactionRoutes:
                 index=committed.index,
                 rejection=committed.receipt.rejection,
                 certified=committed.certified,
+                transaction=queries.get_transaction(committed) if with_bytes else None,
             )
             return build_json(answer)
-        if self._services.queries.is_pending(name):
+        if queries.is_pending(name):
             return build_json(PendingAnswer(name.hex()))
         raise refuse_unknown(
-            f"this validator does not know the transaction{explain_pruned(self._services.queries)};"
+            f"this validator does not know the transaction{explain_pruned(queries)};"
             " sending the same bytes again is safe"
         )
 

@@ -111,13 +111,17 @@ class PendingAnswer(msgspec.Struct, frozen=True, tag_field="status", tag="pendin
 
 
 class CommittedAnswer(msgspec.Struct, frozen=True, tag_field="status", tag="committed"):
-    """An executed transaction; ``rejection`` is None when it was applied."""
+    """An executed transaction; ``rejection`` is None when it was applied.
+
+    ``transaction`` is its exact bytes where they were asked for.
+    """
 
     id: str
     height: int
     index: int
     rejection: str | None
     certified: bool
+    transaction: bytes | None = None
 
 
 class ProofAnswer(msgspec.Struct, frozen=True):
@@ -232,7 +236,11 @@ class BalancesAnswer(msgspec.Struct, frozen=True):
 
 
 class AccountAnswer(msgspec.Struct, frozen=True):
-    """An account at a certified height; ``nonce_hint`` is the next nonce that nothing known has used."""
+    """An account at a certified height; ``nonce_hint`` is the next nonce that nothing known has used.
+
+    With proofs: ``records`` are the account and those balances on which anything was ever booked (key and value in hex,
+    proof), and the certificate is its canonical bytes.
+    """
 
     account: str
     name: str
@@ -243,6 +251,8 @@ class AccountAnswer(msgspec.Struct, frozen=True):
     balances: BalancesAnswer
     height: int
     nonce_hint: int
+    records: list[RecordAnswer] = []
+    certificate: bytes | None = None
 
 
 class RegistersAnswer(msgspec.Struct, frozen=True):
@@ -277,7 +287,10 @@ class MetersAnswer(msgspec.Struct, frozen=True):
 
 
 class BillAnswer(msgspec.Struct, frozen=True):
-    """A meter's settled slots of a period. ``certificate`` (canonical bytes) is None at genesis only."""
+    """A meter's settled slots of a period. ``certificate`` (canonical bytes) is None at genesis only.
+
+    ``record`` is the meter's own, with its proof, where proofs were asked for.
+    """
 
     meter: str
     home: str
@@ -285,6 +298,7 @@ class BillAnswer(msgspec.Struct, frozen=True):
     lines: list[LineAnswer]
     totals: TotalsAnswer
     certificate: bytes | None
+    record: RecordAnswer | None = None
 
 
 class RoundAnswer(msgspec.Struct, frozen=True):
@@ -327,7 +341,12 @@ def build_meter(view: MeterView, height: int) -> MeterAnswer:
     )
 
 
-def build_account(view: AccountView, height: int) -> AccountAnswer:
+def build_account(
+    view: AccountView,
+    height: int,
+    records: list[RecordAnswer] | None = None,
+    certificate: bytes | None = None,
+) -> AccountAnswer:
     """Return an account as shown; one of the system has no key and takes no calls."""
     record = view.record
     return AccountAnswer(
@@ -342,6 +361,8 @@ def build_account(view: AccountView, height: int) -> AccountAnswer:
         ),
         height=height,
         nonce_hint=view.nonce_hint,
+        records=records or [],
+        certificate=certificate,
     )
 
 

@@ -23,19 +23,25 @@ from node.api.schemas import (
     BlockAnswer,
     MeterAnswer,
     MetersAnswer,
+    RecordAnswer,
     SlotAnswer,
     build_account,
     build_block,
     build_line,
     build_meter,
+    build_record,
     build_slot,
     get_fields,
 )
 from node.api.services import Services
 from node.pinned_state import PinnedState
-from primitives.encoding import encode
+from primitives.encoding import Struct, encode
 from primitives.ids import Height
 from vm.contracts.energy.queries import BILL_SLOTS_MAX, MeterView, compute_totals
+from vm.contracts.energy.records import get_meter_key
+from vm.contracts.ledger import Asset, Balance, get_balance_key
+from vm.contracts.permissions import get_account_key, read_account
+from vm.state import read_record
 
 METERS_PER_ANSWER_MAX = 500
 """A page of 200 kB; the next one begins after its last account."""
@@ -79,7 +85,7 @@ class StateRoutes:
                 *("GET", "/v1/accounts/{account}", self.get_account),
                 answers={200: Answer("the account", shape=AccountAnswer)},
                 problems=(*STATE, "NOT_FOUND"),
-                parameters=(Parameter("account", ACCOUNT_OR_NAME, "its id or name", required=True),),
+                parameters=(Parameter("account", ACCOUNT_OR_NAME, "its id or name", required=True), PROOF),
             ),
             Route(
                 *("GET", "/v1/meters", self.list_meters),
@@ -130,13 +136,23 @@ class StateRoutes:
         return build_json(build_block(view, [get_name(epoch, each.replica) for each in signatures], proposer))
 
     async def get_account(self, request: web.Request) -> web.Response:
-        """Show an account by id or name."""
+        """Show an account by id or name, with ``proof=1`` its records, each with its state proof."""
         text = get_text(request.match_info["account"], "account")
+        with_proof = get_number(request, "proof", 0) != 0
         with self._queries.open() as pinned:
             view = self._queries.get_account(pinned, text)
             if view is None:
                 raise refuse_unknown(f"no account {text!r} at height {pinned.height}")
-            return build_json(build_account(view, pinned.height))
+            if not with_proof:
+                return build_json(build_account(view, pinned.height))
+            certificate = pinned.certificate
+            answer = build_account(
+                view,
+                pinned.height,
+                _prove_account(pinned, view.account),
+                None if certificate is None else encode(certificate),
+            )
+            return build_json(answer)
 
     async def list_meters(self, request: web.Request) -> web.Response:
         """List meters in the order of their accounts, a page at a time."""
@@ -186,6 +202,9 @@ class StateRoutes:
                 lines=shown,
                 totals=get_fields(compute_totals(lines)),
                 certificate=None if certificate is None else encode(certificate),
+                record=_prove_record(pinned, get_meter_key(meter.account), meter.meter)
+                if with_proof
+                else None,
             )
             return build_json(answer)
 
@@ -195,6 +214,20 @@ class StateRoutes:
         if view is None:
             raise refuse_unknown(f"no meter {text!r} at height {pinned.height}")
         return view
+
+
+def _prove_account(pinned: PinnedState, account: bytes) -> list[RecordAnswer]:
+    """Return what the state holds of an account: its record, and the balances on which anything was ever booked."""
+    state = pinned.state
+    found: list[tuple[bytes, Struct | None]] = [
+        (get_account_key(account), read_account(state, account)),
+        *((key, read_record(state, key, Balance)) for key in (get_balance_key(account, a) for a in Asset)),
+    ]
+    return [_prove_record(pinned, key, record) for key, record in found if record is not None]
+
+
+def _prove_record(pinned: PinnedState, key: bytes, record: Struct) -> RecordAnswer:
+    return build_record(key, record, pinned.prove(key))
 
 
 def get_text(text: str, name: str) -> str:

@@ -7,11 +7,13 @@ import sys
 from tests.architecture.source_tree import ROOT
 
 HEAVY = ("aiohttp", "matplotlib", "numpy")
+REACHING = ("aiohttp", "asyncio", "http.client", "select", "socket", "ssl", "subprocess", "urllib.request")
+"""What could reach somebody else."""
 
 
-def loaded_by(statement: str) -> list[str]:
-    """Name the heavy modules that a fresh interpreter has loaded after a statement."""
-    report = f"print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
+def loaded_by(statement: str, names: tuple[str, ...] = HEAVY) -> list[str]:
+    """Name those of these modules that a fresh interpreter has loaded after a statement."""
+    report = f"print(json.dumps([name for name in {names!r} if name in sys.modules]))"
     program = f"import json, sys\n{statement}\n{report}"
     result = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True
@@ -22,6 +24,11 @@ def loaded_by(statement: str) -> list[str]:
 
 def test_the_command_line_starts_without_heavy_modules() -> None:
     assert loaded_by("import cli.main") == []
+
+
+def test_what_verifies_a_file_can_reach_nobody() -> None:
+    assert loaded_by("from meter.verification import verify", REACHING) == []
+    assert loaded_by("import meter.client", REACHING) == list(REACHING)
 
 
 def test_a_heavy_module_is_found() -> None:

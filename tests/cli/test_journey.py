@@ -158,14 +158,20 @@ def test_a_transaction_is_shown_waited_for_and_proven_offline(
     assert "verified offline" in proven.err
     read = ask("tx", "proof", name, "--verify", "--from", kept, "--node", "http://127.0.0.1:1")
     assert (read.code, read.out) == (ExitCode.OK, proven.out)
+    told = json.loads(ask("verify", kept, "--json", "--genesis", street.directory / "genesis.bin").out)
+    assert (told["kind"], told["receipt"]["transaction_id"]) == ("receipt", name)
+    assert told["call"]["import_wh"] == 5000 + 120 * 501
     wrong = ask("tx", "proof", submitted[501], "--from", kept)
     assert wrong.code == ExitCode.ERROR
     assert "the receipt is of another transaction" in wrong.line
     assert ask("tx", "proof", name, "-o", kept).code == ExitCode.USAGE
 
 
-def test_a_bill_is_explained_line_by_line_and_verified(ask: Command, submitted: list[str]) -> None:
-    ended = ask("bill", "H1", "--day", 2, "--explain", "--verify")
+def test_a_bill_is_explained_line_by_line_and_verified(
+    ask: Command, submitted: list[str], tmp_path: Path
+) -> None:
+    kept = tmp_path / "bill.proof"
+    ended = ask("bill", "H1", "--day", 2, "--explain", "--save", kept)
     assert ended.code == ExitCode.OK, ended.err
     lines = [line for line in ended.out.splitlines() if "you drew" in line]
     assert len(lines) == 96
@@ -175,6 +181,9 @@ def test_a_bill_is_explained_line_by_line_and_verified(ask: Command, submitted: 
     assert told["verified"] is True
     assert told["totals"]["import_wh"] == 96 * 120
     assert told["totals"]["net_nano"] == 96 * 120 * 220_000
+    again = json.loads(ask("verify", kept, "--json").out)
+    assert (again["home"], again["slots_absent"], len(again["lines"])) == ("H1", 0, 96)
+    assert again["totals"] == told["totals"]
     expected = -READINGS * 120 * 220_000
     wait_until(  # another validator answers, which may be a block behind the one that took the readings
         lambda: json.loads(ask("balance", "H1", "--json").out)["settlement_nano"] == expected, "it is booked"

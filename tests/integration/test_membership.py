@@ -16,6 +16,7 @@ from cli.network_spec import ConsensusSpec
 from cli.node_keys import NEXT_KEY_PATH, NODE_KEY_PATH, open_identities
 from meter.outcomes import OutcomeUnknown
 from meter.proofs import build_trust_anchor
+from meter.verification import Problem, Verifier
 from node.identity import Identity
 from primitives.encoding import Struct, encode
 from primitives.hashing import compute_account_id
@@ -288,6 +289,25 @@ async def check_offline(assembly: Assembly, directory: Path) -> None:
             await community.run_cli("tx", "proof", name, "--from", file, "--home", directory, "--json")
         )
         assert (told["verified"], told["height"]) == (True, outcome.height)
+        verdict = json.loads(await community.run_cli("verify", file, "--home", directory, "--json"))
+        certificate = outcome.proof.certificate
+        assert (verdict["kind"], verdict["height"]) == ("receipt", outcome.height)
+        assert verdict["certification"]["epoch"] == certificate.header.epoch
+        assert verdict["call"]["amount"] > 0
+    await check_balance_offline(assembly, directory)
+
+
+async def check_balance_offline(assembly: Assembly, directory: Path) -> None:
+    """A balance is kept as a file, and no byte of it can be another."""
+    file = directory / "utility.proof"
+    await assembly.community.run_cli("balance", "utility", "--save", file)
+    verdict = json.loads(await assembly.community.run_cli("verify", file, "--home", directory, "--json"))
+    assert (verdict["kind"], verdict["name"]) == ("balance", "utility")
+    assert verdict["certification"]["epoch"] == assembly.epoch
+    content, verifier = file.read_bytes(), Verifier(assembly.genesis)
+    for place in range(len(content)):
+        changed = content[:place] + bytes([content[place] ^ 0x04]) + content[place + 1 :]
+        assert isinstance(verifier.verify(changed), Problem), place
 
 
 def test_who_slept_through_a_change_and_who_joins_after_it_find_their_way(tmp_path: Path) -> None:

@@ -118,14 +118,19 @@ class Void(Struct, frozen=True):
     pending: bytes
 
 
+def get_balance_key(account: bytes, asset: Asset) -> bytes:
+    """Return the key of an account's balance; nothing stands there until something was booked."""
+    return BALANCE_PREFIX + bytes([asset]) + account
+
+
 def get_balance(state: Overlay, account: bytes, asset: Asset) -> Balance:
     """Return a balance as the running block sees it."""
-    return state.read(_get_balance_key(account, asset), Balance) or Balance(0, 0, 0)
+    return state.read(get_balance_key(account, asset), Balance) or Balance(0, 0, 0)
 
 
 def read_balance(state: StateReader, account: bytes, asset: Asset) -> Balance:
     """Return a balance from a store or snapshot."""
-    return read_record(state, _get_balance_key(account, asset), Balance) or Balance(0, 0, 0)
+    return read_record(state, get_balance_key(account, asset), Balance) or Balance(0, 0, 0)
 
 
 def settle(state: Overlay, debtor: AccountId, creditor: AccountId, nano: int) -> None:
@@ -256,14 +261,14 @@ def _move(state: Overlay, debtor: bytes, creditor: bytes, asset: Asset, amount: 
 def _change(state: Overlay, account: bytes, asset: Asset, amount: int) -> None:
     balance = get_balance(state, account, asset)
     state.write(
-        _get_balance_key(account, asset), Balance(balance.amount + amount, balance.reserved, balance.pendings)
+        get_balance_key(account, asset), Balance(balance.amount + amount, balance.reserved, balance.pendings)
     )
 
 
 def _reserve(state: Overlay, pending: Pending, sign: int) -> None:
     balance = get_balance(state, pending.debtor, Asset(pending.asset))
     state.write(
-        _get_balance_key(pending.debtor, Asset(pending.asset)),
+        get_balance_key(pending.debtor, Asset(pending.asset)),
         Balance(balance.amount, balance.reserved + sign * pending.amount, balance.pendings + sign),
     )
 
@@ -277,10 +282,6 @@ def _release(state: Overlay, pending_id: bytes) -> Pending:
     state.write(_get_due_key(pending.expires_s, pending_id), None)
     _reserve(state, pending, -1)
     return pending
-
-
-def _get_balance_key(account: bytes, asset: Asset) -> bytes:
-    return BALANCE_PREFIX + bytes([asset]) + account
 
 
 def _get_due_key(expires_s: int, pending_id: bytes) -> bytes:

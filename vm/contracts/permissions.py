@@ -82,14 +82,19 @@ class Reinstate(Struct, frozen=True):
     account: bytes
 
 
+def get_account_key(account: bytes) -> bytes:
+    """Return the key of an account's record."""
+    return ACCOUNT_PREFIX + account
+
+
 def get_account(state: Overlay, account: bytes) -> Account | None:
     """Return an account as the running block sees it."""
-    return state.read(ACCOUNT_PREFIX + account, Account)
+    return state.read(get_account_key(account), Account)
 
 
 def read_account(state: StateReader, account: bytes) -> Account | None:
     """Return an account from a store or snapshot."""
-    return read_record(state, ACCOUNT_PREFIX + account, Account)
+    return read_record(state, get_account_key(account), Account)
 
 
 def find_account_by_name(state: StateReader, name: str) -> AccountId | None:
@@ -112,7 +117,7 @@ def put_key(state: Overlay, account: bytes, record: Account, public_key: bytes) 
 
 def put_account(state: Overlay, account: bytes, record: Account) -> None:
     """Write an account's record."""
-    state.write(ACCOUNT_PREFIX + account, record)
+    state.write(get_account_key(account), record)
 
 
 def has_role(state: Overlay, account: bytes, role: str) -> bool:

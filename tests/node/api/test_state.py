@@ -17,7 +17,7 @@ from tests.node.community import (
     build_settled_community,
     make_meter_account,
 )
-from vm.contracts.energy.records import Line
+from vm.contracts.energy.records import Line, Meter
 from vm.state_root import StateProof, is_state_proof_valid
 
 
@@ -154,6 +154,39 @@ def test_a_bill_is_proven_line_by_line_under_its_certificate() -> None:
             record = decode(value, Line)
             assert (record.import_wh, record.net_nano) == (line["import_wh"], line["net_nano"])
             assert bill["totals"]["net_nano"] == record.net_nano
+            shown = bill["record"]
+            key, value = bytes.fromhex(shown["key"]), bytes.fromhex(shown["value"])
+            proof = decode(base64.b64decode(shown["proof"]), StateProof)
+            assert is_state_proof_valid(key, value, proof, Digest(certificate.header.state_root))
+            assert decode(value, Meter).home == "home-1"
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("account", "records"), [("home-1", [b"pa", b"lb"]), ("grid", [b"lb"]), ("node0", [b"pa"])]
+)
+def test_an_account_is_proven_record_by_record_under_its_certificate(
+    account: str, records: list[bytes]
+) -> None:
+    async def scenario() -> None:
+        community = build_settled_community()
+        async with open_rim(community) as rim:
+            status, answer = await rim.get(f"/v1/accounts/{account}?proof=1")
+            assert status == 200
+            certificate = decode(base64.b64decode(answer["certificate"]), Certificate)
+            assert check_certificate(community.membership, community.genesis_hash, certificate) is None
+            assert certificate.header.height == answer["height"]
+            shown = [(bytes.fromhex(each["key"]), each) for each in answer["records"]]
+            assert [key[:2] for key, _ in shown] == records
+            for key, each in shown:
+                proof = decode(base64.b64decode(each["proof"]), StateProof)
+                value, root = bytes.fromhex(each["value"]), Digest(certificate.header.state_root)
+                assert is_state_proof_valid(key, value, proof, root)
+                assert not is_state_proof_valid(key, value + b"\0", proof, root)
+            _, plain = await rim.get(f"/v1/accounts/{account}")
+            assert (plain["records"], plain["certificate"]) == ([], None)
+            assert (await rim.get(f"/v1/accounts/{account}?proof=x"))[0] == 400
 
     run(scenario())
 

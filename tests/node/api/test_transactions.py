@@ -54,9 +54,12 @@ def test_a_transaction_is_accepted_then_known_then_committed_then_certified() ->
             assert await rim.get(path) == (200, {"id": name, "status": "pending"})
             rim.community.execute(sealed)
             committed = {"id": name, "status": "committed", "height": 1, "index": 0, "rejection": None}
-            assert await rim.get(path) == (200, {**committed, "certified": False})
+            assert await rim.get(path) == (200, {**committed, "certified": False, "transaction": None})
             rim.community.certify()
-            assert await rim.get(path) == (200, {**committed, "certified": True})
+            assert await rim.get(path) == (200, {**committed, "certified": True, "transaction": None})
+            shown = (await rim.get(f"{path}?raw=1"))[1]["transaction"]
+            assert base64.b64decode(shown) == sealed.raw
+            assert (await rim.get(f"{path}?raw=yes"))[0] == 400
 
     run(scenario())
 
