@@ -10,7 +10,15 @@ from primitives.ids import DIGEST_BYTES, AccountId, Digest
 
 
 class HashDomain(bytes, Enum):
-    """What a hash is of. The value is the BLAKE2b personalisation."""
+    """What a hash is of. The value is the BLAKE2b personalisation.
+
+    ``start`` is a hash of the domain before any data, never updated: a copy of it costs half as much as a new one.
+    """
+
+    start: "blake2b"
+
+    def __init__(self, person: bytes) -> None:
+        self.start = blake2b(digest_size=DIGEST_BYTES, person=person)
 
     GENESIS = b"gridbft/genesis"
     TRANSACTION = b"gridbft/tx"
@@ -37,12 +45,14 @@ EMPTY_DIGEST = Digest(bytes(DIGEST_BYTES))
 
 def compute_hash(domain: HashDomain, data: bytes) -> Digest:
     """Return the 32-byte hash of ``data`` in ``domain``."""
-    return Digest(blake2b(data, digest_size=DIGEST_BYTES, person=domain.value).digest())
+    hasher = domain.start.copy()
+    hasher.update(data)
+    return Digest(hasher.digest())
 
 
 def compute_transaction_id(raw: bytes) -> Digest:
     """Return a transaction's id: the hash of its exact bytes, signature included."""
-    return Digest(blake2b(raw, digest_size=DIGEST_BYTES, person=b"gridbft/tx").digest())
+    return compute_hash(HashDomain.TRANSACTION, raw)
 
 
 def compute_account_id(seed: bytes) -> AccountId:

@@ -43,8 +43,9 @@ class Overlay:
 
     def read(self, key: bytes, expected: type[Record]) -> Record | None:
         """Return the record under ``key`` as this block sees it."""
-        if key in self._records:
-            return self._records[key]  # type: ignore[return-value]  # one key always holds one type
+        known = self._records.get(key, _UNREAD)
+        if known is not _UNREAD:
+            return known  # type: ignore[return-value]  # one key always holds one type
         stored = self._load(key)
         record = None if stored is None else decode_trusted(stored, expected)
         self._records[key] = record
@@ -52,9 +53,7 @@ class Overlay:
 
     def write(self, key: bytes, record: Struct | None) -> None:
         """Write a record, or remove it with None."""
-        if key not in self._records:
-            self._records[key] = None if self._load(key) is None else _Unread()
-        self._undo.append((key, self._records[key], key in self._written))
+        self._undo.append((key, self._records.get(key, _UNREAD), key in self._written))
         self._records[key] = record
         self._written[key] = None
 
@@ -76,7 +75,7 @@ class Overlay:
     def rollback(self) -> None:
         """Undo every write since the last mark."""
         for key, record, was_written in reversed(self._undo):
-            if isinstance(record, _Unread):
+            if record is _UNREAD:
                 del self._records[key]
             else:
                 self._records[key] = record
@@ -107,4 +106,7 @@ class Overlay:
 
 
 class _Unread(Struct, frozen=True):
-    """Stands for a stored record that nobody has decoded yet."""
+    """Stands for a record that nobody has read yet."""
+
+
+_UNREAD = _Unread()

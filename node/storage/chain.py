@@ -7,6 +7,7 @@ import msgspec
 
 from consensus.messages import Certificate, Handover
 from node.storage import keys
+from node.storage.cache import ReadCache, Unknown
 from node.storage.journal import JournalMark
 from node.storage.store import Store, StoreCorrupt, StoreFailed, StoreReader, StoreSnapshot
 from primitives.batch import build_batch
@@ -89,6 +90,15 @@ class ChainStore(StateView):
         super().__init__(store)
         self._store = store
         self._get_mark = get_mark
+        self._cache = ReadCache()
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return a state value of the newest block."""
+        return self._get_cached(keys.STATE + key)
+
+    def get_bucket(self, index: int) -> bytes:
+        """Return a bucket of the newest state tree, empty when it was never written."""
+        return self._get_cached(keys.build_bucket_key(index)) or b""
 
     def get_genesis(self) -> bytes | None:
         """Return the genesis' bytes, or None before ``init_genesis``.
@@ -165,8 +175,11 @@ class ChainStore(StateView):
             known = puts.get(key) or self._store.get(key)
             if known is None or (receipt.consumed and not known[-1]):
                 puts[key] = height.to_bytes(8, "big") + place.to_bytes(4, "big") + bytes((receipt.consumed,))
-        _add_state(puts, state_writes, bucket_writes)
-        self._store.write(puts, sync=True)
+        changes: dict[bytes, bytes | None] = {}
+        _add_state(changes, state_writes, bucket_writes)
+        self._cache.begin_write()
+        self._store.write(puts | changes, sync=True)
+        self._cache.finish_write(changes)
 
     def put_certificate(self, certificate: Certificate) -> None:
         """Keep a block's certificate; not synced, because peers have it too. One of a pruned block is not kept."""
@@ -324,6 +337,15 @@ class ChainStore(StateView):
     def estimate_size(self) -> int:
         """Return about how many bytes the chain takes on disk."""
         return self._store.estimate_size()
+
+    def _get_cached(self, key: bytes) -> bytes | None:
+        value = self._cache.get(key)
+        if value is not Unknown.UNKNOWN:
+            return value
+        began = self._cache.begin_read()
+        stored = self._store.get(key)
+        self._cache.keep(key, stored, began)
+        return stored
 
     def _read(self, prefix: bytes, height: int, expected: type[T]) -> T | None:
         data = self._store.get(keys.build_number_key(prefix, height))

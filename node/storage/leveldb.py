@@ -218,8 +218,10 @@ _REPAIR = "move the directory away, keep the journal, and start: the node fetche
 
 
 def _get(path: Path, reads: _Reads, key: bytes) -> bytes | None:
-    with _named_failures(path):
+    try:
         return reads.get(key, verify_checksums=True)
+    except (plyvel.Error, RuntimeError) as error:
+        _raise_failure(path, error)
 
 
 def _iterate(
@@ -259,19 +261,22 @@ class _NamedFailures(AbstractContextManager[None]):
         self._path = path
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, plyvel.CorruptionError):
-            raise StoreCorrupt(f"{self._path}: {_describe(error)}; {_REPAIR}") from error
-        if isinstance(error, plyvel.Error) and _is_table_short(_describe(error)):
-            raise StoreCorrupt(
-                f"{self._path}: {_describe(error)}, a table is too short; {_REPAIR}"
-            ) from error
-        if isinstance(error, plyvel.Error):
-            _raise_named(self._path, _describe(error), error)
-        if isinstance(error, RuntimeError):  # plyvel's word for a closed database, snapshot or iterator
-            raise StoreFailed(f"{self._path}: {error}; open it again") from error
+        if isinstance(error, plyvel.Error | RuntimeError):
+            _raise_failure(self._path, error)
 
 
 _named_failures = _NamedFailures
+
+
+def _raise_failure(path: Path, error: Exception) -> NoReturn:
+    """Raise the store's error for one of plyvel's; RuntimeError is its word for a closed database or snapshot."""
+    if isinstance(error, RuntimeError):
+        raise StoreFailed(f"{path}: {error}; open it again") from error
+    if isinstance(error, plyvel.CorruptionError):
+        raise StoreCorrupt(f"{path}: {_describe(error)}; {_REPAIR}") from error
+    if _is_table_short(_describe(error)):
+        raise StoreCorrupt(f"{path}: {_describe(error)}, a table is too short; {_REPAIR}") from error
+    _raise_named(path, _describe(error), error)
 
 
 def _is_table_short(text: str) -> bool:

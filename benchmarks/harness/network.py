@@ -1,0 +1,95 @@
+"""Validators of a benchmark: real processes on free ports of this machine, with TLS between them and fsync on."""
+
+import os
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import time
+
+from cli.demo.processes import ValidatorProcess, build_environment, find_free_ports, run_validators
+from cli.network_spec import ConsensusSpec, EnergySpec, NetworkSpec, ValidatorSpec
+from cli.node_settings import build_node_config
+from cli.provision import Network, create_network
+from meter.client import Client, open_client
+from meter.keystore import KeyKind, OpenedKey, open_key
+from meter.proofs import TrustAnchor, build_trust_anchor
+from node.config_text import render_config
+
+CORRECTION_S = 31 * 86_400
+"""The longest window: a meter can report so many past slots at once."""
+
+
+@dataclass(frozen=True)
+class BenchNetwork:
+    """A network that is ready to be started."""
+
+    network: Network
+    anchor: TrustAnchor
+    utility: OpenedKey
+    processes: tuple[ValidatorProcess, ...]
+    urls: tuple[str, ...]
+
+    @property
+    def process_ids(self) -> dict[str, int]:
+        """Return the ids of the processes that run, by the validators' names."""
+        return {
+            each.name: each.process.pid
+            for each in self.processes
+            if each.process is not None and each.is_running()
+        }
+
+
+def found_network(
+    directory: Path,
+    validators: int = 4,
+    *,
+    is_settling: bool = False,
+    consensus: ConsensusSpec | None = None,
+) -> BenchNetwork:
+    """Make a network of the default settings in a new directory.
+
+    Slots settle when all meters have reported with ``is_settling`` and at the usual grace; without it they wait for
+    the whole correction window, so that a reading is a reading and nothing else.
+    """
+    ports = find_free_ports(2 * validators)
+    spec = NetworkSpec(
+        name="bench",
+        currency="EUR",
+        validators=[
+            ValidatorSpec(f"node{index}", "127.0.0.1", ports[2 * index], ports[2 * index + 1])
+            for index in range(validators)
+        ],
+        energy=EnergySpec(grace_s=300 if is_settling else CORRECTION_S, correction_s=CORRECTION_S),
+        consensus=consensus or ConsensusSpec(),
+    )
+    passphrase = secrets.token_hex(16)
+    network = create_network(
+        directory,
+        spec,
+        int(time() * 1000),
+        passphrase.encode(),
+        lambda made, index: render_config(build_node_config(made, index)),
+    )
+    environment = build_environment(dict(os.environ), passphrase)
+    return BenchNetwork(
+        network=network,
+        anchor=build_trust_anchor(network.genesis),
+        utility=open_key(network.utility_key, passphrase.encode(), KeyKind.WALLET),
+        processes=tuple(ValidatorProcess(home.name, home, environment) for home in network.homes),
+        urls=tuple(f"http://127.0.0.1:{validator.api_port}" for validator in spec.validators),
+    )
+
+
+@asynccontextmanager
+async def running(bench: BenchNetwork) -> AsyncIterator[Client]:
+    """Run the validators until the end of the block; give a client of all of them."""
+    async with run_validators(bench.processes), open_client(bench.urls, bench.anchor) as client:
+        yield client
+
+
+def rotate(urls: Sequence[str], first: int) -> list[str]:
+    """Return the addresses beginning with another one."""
+    first %= len(urls)
+    return [*urls[first:], *urls[:first]]
