@@ -33,6 +33,7 @@ from cli.bill import bill
 from cli.console import talk
 from cli.demo.command import demo
 from cli.failure import CliError, ExitCode
+from cli.monitoring import command as monitoring
 from cli.options import HOME_VARIABLE, GlobalFlags
 from cli.peers import peers
 from cli.recover import recover
@@ -58,6 +59,7 @@ app.add_typer(reset.app, name="reset")
 app.command()(status)
 app.command()(peers)
 app.add_typer(agreement.app, name="consensus")
+app.add_typer(monitoring.app, name="metrics")
 app.add_typer(validators.app, name="validators")
 app.add_typer(wallet.app, name="wallet")
 app.add_typer(meters.app, name="meter")

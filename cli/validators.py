@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.attendance import draw
 from cli.console import build_console, print_json, print_line, talk
 from cli.failure import CliError, ExitCode, build_usage_error
 from cli.options import HomeOption, JsonOption, NodeOption, PassphraseFileOption, find_home
@@ -38,7 +39,7 @@ def list_validators(
     node: NodeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show who validates, who signed last, and which ballots are open."""
+    """Show who validates, which of the last blocks each signed, and which ballots are open."""
     from cli.client_settings import open_client_home
     from cli.session import ask_validators
     from meter.answers import ValidatorsAnswer
@@ -212,7 +213,10 @@ def _print(answer: "ValidatorsAnswer") -> None:
         )
         address = "unknown" if each.host is None else f"{each.host}:{each.port}"
         table.add_row(each.name, each.public_key[:KEY_DIGITS_SHOWN], address, signed)
-    build_console().print(table)
+    console = build_console()
+    console.print(table)
+    for line in draw(answer.validators, console.width):
+        print_line(line)
     for motion in answer.motions:
         print_line(_explain(motion))
     if not answer.motions:

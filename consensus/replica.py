@@ -261,6 +261,10 @@ class Replica:
         return timers.stop(state, TimerName.PROGRESS)
 
 
+PHASES = ("normal", "view_change", "catching_up", "silent", "observing", "halted")
+"""What ``describe_phase`` may return."""
+
+
 def describe_phase(state: ReplicaState) -> str:
     """Return one word for where a replica is: halted, observing, catching_up, silent, view_change or normal."""
     if state.halted:

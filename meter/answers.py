@@ -76,13 +76,20 @@ class CertificateAnswer(msgspec.Struct, frozen=True):
 
 
 class ValidatorAnswer(msgspec.Struct, frozen=True):
-    """A validator; where nobody knows its address, or it signed none of the last blocks, it says None."""
+    """A validator; where nobody knows its address, or it signed none of the last blocks, it says None.
+
+    ``marks`` has a character for each of the last blocks as the node that answers saw them: ``1`` signed, ``0`` missed,
+    ``-`` not watched.
+    """
 
     name: str
     public_key: str
     host: str | None = None
     port: int | None = None
     last_signed_height: int | None = None
+    signed_blocks: int = 0
+    missed_blocks: int = 0
+    marks: str = ""
 
 
 class MotionAnswer(msgspec.Struct, frozen=True):

@@ -4,6 +4,8 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 from consensus.effects import Deliver
+from node.metric_names import HISTOGRAMS
+from node.stopwatch import Stopwatch
 from node.storage.chain import ChainStore
 from primitives.header import Block, BlockHeader
 from vm.contract import LedgerContext
@@ -27,6 +29,7 @@ class Applier:
         self._executor = executor
         self.header = header
         self.tree = tree
+        self.block_time = Stopwatch(HISTOGRAMS["block_execution_seconds"][1])
 
     async def apply(self, deliver: Deliver) -> BlockResult:
         """Execute a batch and store its block in one synced write; the result becomes the next one's parent.
@@ -36,7 +39,8 @@ class Applier:
 
         """
         loop = asyncio.get_running_loop()
-        result = await loop.run_in_executor(self._executor, self.execute_and_store, deliver)
+        with self.block_time:
+            result = await loop.run_in_executor(self._executor, self.execute_and_store, deliver)
         self.advance(result)
         return result
 

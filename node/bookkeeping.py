@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import structlog
 
 from consensus.effects import (
+    Broadcast,
     Certified,
     Deliver,
     Diverged,
@@ -23,8 +24,9 @@ from consensus.effects import (
 )
 from consensus.events import Event
 from consensus.membership import Membership
-from consensus.messages import Certificate, Envelope
+from consensus.messages import Certificate, Checkpoint, Envelope
 from node.clock import Clock
+from node.heard import Heard
 from node.inbox import FORGED_POINTS, Inbox
 from node.intake import Intake
 from node.metrics import Metrics
@@ -66,6 +68,7 @@ class Bookkeeping:
         membership: Membership,
         clock: Clock,
         story: Story,
+        heard: Heard,
     ) -> None:
         self._chain = chain
         self._queries = queries
@@ -75,6 +78,9 @@ class Bookkeeping:
         self._membership = membership
         self._clock = clock
         self._story = story
+        self.attendance = heard.attendance
+        self._block_ms: MonotonicMs | None = None
+        self._certified_ms = clock.monotonic_ms()
         self._inbox: Inbox | None = None
         self._watch: Watch | None = None
         self._network: Network | None = None
@@ -88,6 +94,10 @@ class Bookkeeping:
         self._inbox = inbox
         self._watch = watch
         self._network = network
+
+    def compute_certificate_age_ms(self) -> int:
+        """Return how long ago the last certificate came, or this node started."""
+        return self._clock.monotonic_ms() - self._certified_ms
 
     def record_arrival(self, name: Digest) -> None:
         """Start the clock of an accepted transaction's latency."""
@@ -103,7 +113,12 @@ class Bookkeeping:
         self._intake.on_block(consumed, unconsumed, full=is_full(deliver.batch.transactions))
         self._queries.record_executed(header, self._chain.snapshot(), result.tree)
         self._uncertified[header.height] = deliver.batch.header.transaction_ids
+        self.attendance.on_block(header, self._membership)
+        self._measure_interval()
         applied = sum(1 for receipt in result.receipts if receipt.rejection is None)
+        for receipt in result.receipts:
+            if receipt.rejection is not None:
+                self._metrics.record_rejection("ledger", receipt.rejection)
         self._metrics.add("blocks_executed")
         self._metrics.add("transactions_committed", applied)
         self._metrics.add("transactions_rejected", len(result.receipts) - applied)
@@ -111,8 +126,11 @@ class Bookkeeping:
         log.debug("block_executed", height=header.height, transactions=len(result.receipts), applied=applied)
 
     def on_step(self, event: Event, effects: Sequence[Effect]) -> None:
-        """Keep the story going."""
+        """Keep the story going, and note what this validator signs."""
         self._story.tell(event, effects)
+        for effect in effects:
+            if isinstance(effect, Broadcast) and isinstance(effect.envelope.message, Checkpoint):
+                self.attendance.on_checkpoint(effect.envelope.sender, effect.envelope.message.header)
 
     def on_notice(self, notice: Notice) -> None:
         """Act on what the replica reports."""
@@ -171,15 +189,20 @@ class Bookkeeping:
         self._upkeep.on_certificate(certificate)
         self._metrics.set_gauge("certified_height", height)
         self._metrics.set_gauge("pruned_height", self._chain.get_pruned_height())
-        for entry in certificate.signatures:
-            self._metrics.record_signed(self._name(ReplicaId(entry.replica)), height)
-        now_ms = self._clock.monotonic_ms()
+        self.attendance.on_certificate(certificate)
+        now_ms = self._certified_ms = self._clock.monotonic_ms()
         while self._uncertified and next(iter(self._uncertified)) <= height:
             _, names = self._uncertified.popitem(last=False)
             for name in names:
                 arrived = self._arrivals.pop(name, None)
                 if arrived is not None:
                     self._metrics.record_commit(now_ms - arrived)
+
+    def _measure_interval(self) -> None:
+        now_ms = self._clock.monotonic_ms()
+        if self._block_ms is not None:
+            self._metrics.get_histogram("block_interval_seconds").observe((now_ms - self._block_ms) / 1000)
+        self._block_ms = now_ms
 
     def _name(self, replica: ReplicaId) -> str:
         return self._membership.get_name(replica)

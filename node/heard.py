@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from consensus.messages import Commit, Message, NewView, Prepare, PrePrepare, ViewChange
+from consensus.messages import Checkpoint, Commit, Envelope, NewView, Prepare, PrePrepare, ViewChange
+from node.attendance import Attendance
 from primitives.ids import MonotonicMs
 
 VOTES = (PrePrepare, Prepare, Commit, ViewChange, NewView)
@@ -18,16 +19,20 @@ class Mark:
 
 
 class Heard:
-    """One mark for each peer; bounded, because only members have links."""
+    """One mark for each peer; bounded, because only members have links. What they sign is told to the attendance."""
 
-    def __init__(self) -> None:
+    def __init__(self, attendance: Attendance) -> None:
+        self.attendance = attendance
         self._marks: dict[bytes, Mark] = {}
 
-    def note(self, peer: bytes, message: Message, now_ms: MonotonicMs) -> None:
+    def note(self, peer: bytes, envelope: Envelope, now_ms: MonotonicMs) -> None:
         """Remember that a peer said something on its own link; whether it is wanted does not matter here."""
+        message = envelope.message
         known = self._marks.get(peer)
         voted_ms = None if known is None else known.voted_ms
         self._marks[peer] = Mark(now_ms, now_ms if isinstance(message, VOTES) else voted_ms)
+        if isinstance(message, Checkpoint) and envelope.sender == peer:
+            self.attendance.on_checkpoint(peer, message.header)
 
     def get(self, peer: bytes) -> Mark | None:
         """Return a peer's mark, None when it was not heard since this process started."""

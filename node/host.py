@@ -38,6 +38,8 @@ from node.clock import Clock
 from node.errors import DivergedError, KeyInUseError
 from node.links import Links
 from node.memberships import find_following
+from node.metric_names import HISTOGRAMS
+from node.stopwatch import Stopwatch
 from node.storage.journal import Journal
 from p2p.frames import Channel
 from vm.executor import BlockResult
@@ -86,6 +88,7 @@ class Host:
         self.replica = replica
         self.dropped = 0
         self.syncs = 0
+        self.sync_time = Stopwatch(HISTOGRAMS["journal_sync_seconds"][1])
         self._journal = journal
         self._network = network
         self._applier = applier
@@ -105,6 +108,11 @@ class Host:
     def now(self) -> Now:
         """Return both clocks."""
         return Now(self._clock.monotonic_ms(), self._clock.wall_ms())
+
+    @property
+    def block_time(self) -> Stopwatch:
+        """Return how long executing and storing a block takes."""
+        return self._applier.block_time
 
     def get_timers_ms(self) -> Mapping[TimerName, int]:
         """Return what is left of each timer that was started and not stopped; 0 for one that has just fired."""
@@ -176,7 +184,8 @@ class Host:
         effects = self._take_steps()
         if self._append_records(effects):
             loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._executor, self._journal.sync)
+            with self.sync_time:
+                await loop.run_in_executor(self._executor, self._journal.sync)
             self.syncs += 1
             kept = self._select_kept_records()
             if kept is not None:

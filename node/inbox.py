@@ -111,7 +111,7 @@ class Inbox:
         except DecodeError as error:
             self._network.penalize(peer, FORGED_POINTS, f"a malformed message: {error}")
             return
-        self._heard.note(peer, envelope.message, self._host.now().monotonic_ms)
+        self._heard.note(peer, envelope, self._host.now().monotonic_ms)
         if not self._host.replica.is_wanted(envelope):
             self._network.charge(peer, USELESS_S)
             return

@@ -97,7 +97,7 @@ class Mempool:
     """The pool of one node; not for several threads."""
 
     def __init__(self, limits: MempoolLimits) -> None:
-        self._limits = limits
+        self.limits = limits
         self._entries: OrderedDict[Digest, _Entry] = OrderedDict()  # in the order of arrival
         self._unchecked: OrderedDict[Digest, None] = OrderedDict()  # least recently checked first
         self._accounts: OrderedDict[bytes, _Account] = OrderedDict()  # least recently served first
@@ -165,8 +165,8 @@ class Mempool:
         if known is not None:
             return known
         size = len(sealed.raw) + ENTRY_OVERHEAD_BYTES
-        free = self._limits.transactions_max - len(self._entries)
-        free_bytes = self._limits.bytes_max - self._bytes
+        free = self.limits.transactions_max - len(self._entries)
+        free_bytes = self.limits.bytes_max - self._bytes
         if free < 1 or free_bytes < size:
             return Full(account=False)
         rejection = rejection_check(sealed)
@@ -174,7 +174,7 @@ class Mempool:
             return Refused(rejection)
         account = self._accounts.get(sealed.transaction.account)
         if account is not None:
-            share = min(self._limits.account_transactions_max, free)
+            share = min(self.limits.account_transactions_max, free)
             if len(account.waiting) >= share or account.size >= free_bytes:
                 return Full(account=True)
         self._insert(_Entry(sealed, size, now_ms, self._full_blocks, self._compute_patience()))

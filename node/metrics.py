@@ -13,11 +13,15 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from node.metric_names import COUNTERS, GAUGES, HISTOGRAMS, LABELLED, PREFIX
+from node.stopwatch import Histogram
+
 LATENCIES_REMEMBERED_MAX = 4_096
 """The percentiles of the status are over the last so many transactions: four large blocks."""
 
-LATENCY_BUCKETS_MS = (10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+Labels = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,53 +32,17 @@ class Latencies:
     p99: int | None
 
 
-GAUGES: Mapping[str, str] = {
-    "chain_height": "Height of the last executed block",
-    "certified_height": "Height of the last block with a certificate",
-    "pruned_height": "Height up to which blocks and receipts are gone",
-    "view": "View of agreement",
-    "epoch": "Epoch of the membership",
-    "active": "1 while the replica takes part in agreement on its view",
-    "stalled": "1 while something keeps this validator from committing",
-    "view_attempt": "Views tried since the last block",
-    "validators_missing": "Validators that are not heard",
-    "mempool_transactions": "Transactions that wait to be ordered",
-    "mempool_bytes": "Memory of the transactions that wait",
-    "peers_connected": "Validators with an open link",
-    "api_connections": "Open connections of the HTTP API",
-    "api_waiters": "Requests that wait for a certificate",
-}
-"""Gauges by name, without the prefix ``gridbft_``; the host sets them, and an unknown name is refused."""
-
-COUNTERS: Mapping[str, str] = {
-    "transactions_accepted": "Transactions taken into the mempool",
-    "transactions_refused": "Transactions refused before the mempool",
-    "transactions_committed": "Transactions executed and applied",
-    "transactions_rejected": "Transactions executed and refused by the ledger",
-    "blocks_executed": "Blocks executed",
-    "view_changes": "View changes this replica took part in",
-    "equivocations": "Pairs of contradicting messages seen",
-    "signatures_valid": "Signatures that were checked and valid",
-    "signatures_invalid": "Signatures that were checked and invalid",
-    "signatures_spared": "Checks spared because the transaction was known",
-    "messages_dropped": "Messages dropped because the replica's queue was full",
-    "journal_syncs": "Synced writes of the journal",
-}
-"""Counters by name, without the prefix ``gridbft_`` and the suffix ``_total``."""
-
-
 class Metrics:
     """Plain numbers, rendered when somebody asks."""
 
     def __init__(self) -> None:
         self._gauges: dict[str, float] = dict.fromkeys(GAUGES, 0)
         self._counters: dict[str, int] = dict.fromkeys(COUNTERS, 0)
-        self._signed: dict[str, int] = {}
-        self._silence_ms: dict[str, int] = {}
+        self._labelled: dict[str, dict[Labels, float]] = {name: {} for name in LABELLED}
+        self._histograms = {name: Histogram(bounds) for name, (_, bounds) in HISTOGRAMS.items()}
         self._requests: Counter[tuple[str, str, int]] = Counter()
+        self._rejections: Counter[Labels] = Counter()
         self._latencies: deque[int] = deque(maxlen=LATENCIES_REMEMBERED_MAX)
-        self._buckets = [0] * (len(LATENCY_BUCKETS_MS) + 1)
-        self._latency_sum_ms = 0
         self._registry = CollectorRegistry()
         self._registry.register(_NodeCollector(self))
         ProcessCollector(namespace="gridbft", registry=self._registry)
@@ -95,13 +63,25 @@ class Metrics:
             raise KeyError(name)
         self._counters[name] = value
 
-    def record_signed(self, validator: str, height: int) -> None:
-        """Remember the highest header that a validator signed; validators are named in the genesis, so few."""
-        self._signed[validator] = max(height, self._signed.get(validator, 0))
+    def set_labelled(self, name: str, values: Mapping[Labels, float]) -> None:
+        """Take over all series of a metric of ``LABELLED``; those that are not named any more are gone."""
+        if name not in LABELLED:
+            raise KeyError(name)
+        self._labelled[name] = dict(values)
 
-    def record_silence(self, validator: str, silence_ms: int) -> None:
-        """Remember for how long a validator has not been heard."""
-        self._silence_ms[validator] = silence_ms
+    def get_histogram(self, name: str) -> Histogram:
+        """Return a histogram of ``HISTOGRAMS``, to observe values with."""
+        return self._histograms[name]
+
+    def set_histogram(self, name: str, histogram: Histogram) -> None:
+        """Show a histogram that another part of the node keeps."""
+        if name not in self._histograms:
+            raise KeyError(name)
+        self._histograms[name] = histogram
+
+    def record_rejection(self, stage: str, rejection: str) -> None:
+        """Count a refused transaction by its reason; ``stage`` is ``admission`` or ``ledger``."""
+        self._rejections[stage, rejection] += 1
 
     def record_request(self, method: str, route: str, status: int) -> None:
         """Count an HTTP answer; ``route`` is the pattern, never the address, so that there are few."""
@@ -110,12 +90,7 @@ class Metrics:
     def record_commit(self, latency_ms: int) -> None:
         """Remember how long one transaction took from its arrival to its certificate."""
         self._latencies.append(latency_ms)
-        self._latency_sum_ms += latency_ms
-        for position, bound in enumerate(LATENCY_BUCKETS_MS):
-            if latency_ms <= bound:
-                self._buckets[position] += 1
-                return
-        self._buckets[-1] += 1
+        self._histograms["commit_latency_seconds"].observe(latency_ms / 1000)
 
     def compute_latencies(self) -> Latencies:
         """Return the percentiles (nearest rank) of the transactions remembered."""
@@ -126,7 +101,7 @@ class Metrics:
 
     @property
     def counters(self) -> dict[str, int]:
-        """Return all counters by name."""
+        """Return all counters without labels by name."""
         return dict(self._counters)
 
     def render(self) -> bytes:
@@ -136,46 +111,26 @@ class Metrics:
     def collect_families(self) -> Iterable[Metric]:
         """Yield the metric families as they stand."""
         for name, text in GAUGES.items():
-            yield GaugeMetricFamily(f"gridbft_{name}", text, value=self._gauges[name])
+            yield GaugeMetricFamily(f"{PREFIX}{name}", text, value=self._gauges[name])
         for name, text in COUNTERS.items():
-            yield CounterMetricFamily(f"gridbft_{name}", text, value=self._counters[name])
-        signed = GaugeMetricFamily(
-            "gridbft_validator_last_signed_height",
-            "Highest header signed by a validator, as seen here",
-            labels=["validator"],
-        )
-        for validator in sorted(self._signed):
-            signed.add_metric([validator], self._signed[validator])
-        yield signed
-        silence = GaugeMetricFamily(
-            "gridbft_validator_silence_seconds",
-            "Since the last message of a validator, or since the start",
-            labels=["validator"],
-        )
-        for validator in sorted(self._silence_ms):
-            silence.add_metric([validator], self._silence_ms[validator] / 1000)
-        yield silence
-        requests = CounterMetricFamily(
-            "gridbft_http_requests", "HTTP answers by route and status", labels=["method", "route", "status"]
-        )
-        for (method, route, status), count in sorted(self._requests.items()):
-            requests.add_metric([method, route, str(status)], count)
-        yield requests
-        yield self._build_histogram()
-
-    def _build_histogram(self) -> Metric:
-        total = 0
-        buckets: list[tuple[str, float]] = []
-        for bound, count in zip(LATENCY_BUCKETS_MS, self._buckets, strict=False):
-            total += count
-            buckets.append((repr(bound / 1000), total))
-        buckets.append(("+Inf", total + self._buckets[-1]))
-        return HistogramMetricFamily(
-            "gridbft_commit_latency_seconds",
-            "From a transaction's arrival at this node to its certificate",
-            buckets=buckets,
-            sum_value=self._latency_sum_ms / 1000,
-        )
+            yield CounterMetricFamily(f"{PREFIX}{name}", text, value=self._counters[name])
+        counted: dict[str, dict[Labels, float]] = {
+            "http_requests": {
+                (method, route, str(code)): n for (method, route, code), n in self._requests.items()
+            },
+            "rejections": dict(self._rejections),
+        }
+        for name, family in LABELLED.items():
+            kind = GaugeMetricFamily if family.kind == "gauge" else CounterMetricFamily
+            metric = kind(f"{PREFIX}{name}", family.text, labels=family.labels)
+            for labels, value in sorted(counted.get(name, self._labelled[name]).items()):
+                metric.add_metric(labels, value)
+            yield metric
+        for name, (text, _) in HISTOGRAMS.items():
+            histogram = self._histograms[name]
+            yield HistogramMetricFamily(
+                f"{PREFIX}{name}", text, buckets=histogram.build_buckets(), sum_value=histogram.sum
+            )
 
 
 class _NodeCollector(Collector):

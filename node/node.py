@@ -14,16 +14,19 @@ from pathlib import Path
 import structlog
 
 from consensus.codec import NONCE_BYTES
+from consensus.membership import Membership
 from consensus.replica import Replica
 from node.answers import Answers
 from node.api.admin import AdminServices, open_admin
 from node.api.app import open_api
 from node.applier import Applier
+from node.attendance import Attendance
 from node.batching import Batcher
 from node.bookkeeping import Bookkeeping
 from node.clock import Clock, SteppedClock, SystemClock
 from node.config import MempoolConfig, NodeConfig
 from node.errors import DiskError, HomeError, PortBusyError
+from node.gauging import Gauging
 from node.heard import Heard
 from node.home import (
     Constitution,
@@ -57,7 +60,7 @@ from p2p.network import Network, NetworkSettings, open_network
 from p2p.peers import PeerAddress
 from p2p.transfer import RequestRefused
 from primitives.header import Validator
-from primitives.ids import ReplicaId, UnixMs
+from primitives.ids import Height, ReplicaId, UnixMs
 from vm.contract import LedgerContext
 from vm.executor import compute_next_due_ms
 from vm.state import Overlay
@@ -134,8 +137,8 @@ async def _open_node(
         verifier = await stack.enter_async_context(open_verifier(constitution.genesis_hash))
         applier = Applier(ledger, chain, chain.get_latest_header(), storage.tree, execution)
         intake = Intake(ledger, chain, mempool, verifier, clock, lambda: applier.header)
-        heard, story = Heard(), Story(membership)
-        bookkeeping = Bookkeeping(chain, queries, upkeep, intake, metrics, membership, clock, story)
+        heard, story = Heard(_build_attendance(storage, membership)), Story(membership)
+        bookkeeping = Bookkeeping(chain, queries, upkeep, intake, metrics, membership, clock, story, heard)
         wires = Wires()
         network = await stack.enter_async_context(
             _open_network(config, constitution, identity, own, book.build(membership), wires)
@@ -152,7 +155,8 @@ async def _open_node(
         _pin_latest(queries, storage)
         upkeep.begin(replica.view.stable)
         standing = Standing(config.name, host, network, mempool, batcher, heard, story, genesis.consensus)
-        rim = Rim(config.name, constitution, host, network, standing, mempool, queries, metrics, verifier)
+        gauging = Gauging(home, constitution, storage, metrics, host, standing, verifier, bookkeeping)
+        rim = Rim(config.name, constitution, host, network, standing, mempool, queries, metrics, gauging)
         await stack.enter_async_context(open_api(rim.build_services(intake, bookkeeping), config.api))
         node = Node(host, inbox, watch, fetcher, keeper)
         await stack.enter_async_context(
@@ -316,6 +320,15 @@ def _build_clock(config: NodeConfig, block_time_ms: int) -> Clock:
     if config.clock.mode == "system":
         return SystemClock()
     return SteppedClock(UnixMs(max(config.clock.origin_ms, block_time_ms)), config.clock.scale)
+
+
+def _build_attendance(storage: Storage, membership: Membership) -> Attendance:
+    """Return who signed the last blocks, as far as the kept certificates say."""
+    chain, attendance = storage.chain, Attendance()
+    certificate = chain.get_latest_certificate()
+    certified = Height(0 if certificate is None else certificate.header.height)
+    attendance.resume(chain, certified, chain.get_height(), membership)
+    return attendance
 
 
 def _pin_latest(queries: Queries, storage: Storage) -> None:

@@ -2,11 +2,11 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from consensus.explanation import Cause, Explanation
 from consensus.membership import Membership
 from consensus.replica import describe_phase
 from node.api.services import Services
 from node.bookkeeping import Bookkeeping
+from node.gauging import Gauging
 from node.home import Constitution
 from node.host import Host
 from node.intake import Intake, SubmitResult, SubmitStatus
@@ -15,7 +15,6 @@ from node.metrics import Metrics
 from node.queries import Queries
 from node.standing import Standing
 from node.status import LatencyStatus, NodeStatus, build_stall
-from node.verifier import Verifier
 from p2p.network import Network
 from primitives.hashing import compute_transaction_id
 from primitives.ids import CHAIN_ID_BYTES
@@ -39,7 +38,7 @@ class Rim:
         mempool: Mempool,
         queries: Queries,
         metrics: Metrics,
-        verifier: Verifier,
+        gauging: Gauging,
     ) -> None:
         self._name = name
         self._constitution = constitution
@@ -49,7 +48,7 @@ class Rim:
         self._mempool = mempool
         self._queries = queries
         self._metrics = metrics
-        self._verifier = verifier
+        self._gauging = gauging
 
     def build_services(self, intake: Intake, bookkeeping: Bookkeeping) -> Services:
         """Return the node as the API sees it."""
@@ -62,6 +61,7 @@ class Rim:
             get_consensus=self._standing.tell,
             find_unready_reason=self.find_unready_reason,
             get_addresses=self._network.get_addresses,
+            get_attendance=lambda: bookkeeping.attendance.tell(self._membership.replicas),
         )
 
     def get_status(self) -> NodeStatus:
@@ -72,7 +72,7 @@ class Rim:
         latencies = self._metrics.compute_latencies()
         explanation = self._standing.explain()
         clock_ms = self._host.now().wall_ms
-        self._set_gauges(sum(peer.connected for peer in peers), explanation)
+        self._gauging.look(peers, explanation)
         counters = self._metrics.counters
         return NodeStatus(
             name=self._name,
@@ -131,26 +131,6 @@ class Rim:
     def _membership(self) -> Membership:
         return self._host.replica.view.membership
 
-    def _set_gauges(self, connected: int, explanation: Explanation) -> None:
-        state = self._host.replica.view
-        counters = self._verifier.counters
-        self._metrics.set_gauge("mempool_transactions", len(self._mempool))
-        self._metrics.set_gauge("mempool_bytes", self._mempool.size_bytes)
-        self._metrics.set_gauge("peers_connected", connected)
-        self._metrics.set_gauge("view", state.view)
-        self._metrics.set_gauge("epoch", state.epoch)
-        self._metrics.set_gauge("active", int(state.active))
-        self._metrics.set_gauge("stalled", int(explanation.cause is not Cause.NONE))
-        self._metrics.set_gauge("view_attempt", explanation.attempt)
-        self._metrics.set_gauge("validators_missing", len(explanation.missing))
-        for name, silence_ms in self._standing.get_silences_ms().items():
-            self._metrics.record_silence(name, silence_ms)
-        self._metrics.set_counter("messages_dropped", self._host.dropped)
-        self._metrics.set_counter("journal_syncs", self._host.syncs)
-        self._metrics.set_counter("signatures_valid", counters.valid)
-        self._metrics.set_counter("signatures_invalid", counters.invalid)
-        self._metrics.set_counter("signatures_spared", counters.spared)
-
 
 def _count_submissions(submit: Submit, bookkeeping: Bookkeeping, metrics: Metrics) -> Submit:
     """Return ``submit`` with its results counted and the accepted ones' latency measured."""
@@ -160,6 +140,8 @@ def _count_submissions(submit: Submit, bookkeeping: Bookkeeping, metrics: Metric
         for result in results:
             if result.status is SubmitStatus.ACCEPTED:
                 bookkeeping.record_arrival(result.id)
+            elif result.rejection is not None:
+                metrics.record_rejection("admission", result.rejection)
         accepted = sum(result.status is SubmitStatus.ACCEPTED for result in results)
         metrics.add("transactions_accepted", accepted)
         metrics.add("transactions_refused", sum(result.status is SubmitStatus.REFUSED for result in results))

@@ -32,10 +32,10 @@ class Standing:
         story: Story,
         parameters: ConsensusParameters,
     ) -> None:
-        self._name = name
+        self.name = name
         self._host = host
         self._network = network
-        self._mempool = mempool
+        self.mempool = mempool
         self._batcher = batcher
         self._heard = heard
         self._story = story
@@ -44,7 +44,7 @@ class Standing:
     def describe(self) -> Position:
         """Return the replica's position."""
         host = self._host
-        return describe_position(host.replica.view, host.now(), host.get_timers_ms(), self._name)
+        return describe_position(host.replica.view, host.now(), host.get_timers_ms(), self.name)
 
     def explain(self) -> Explanation:
         """Return why nothing is committed, or that all is well."""
@@ -63,10 +63,10 @@ class Standing:
 
     def _look_around(self) -> Surroundings:
         now = self._host.now()
-        waited_ms = self._mempool.compute_oldest_age_ms(now.monotonic_ms)
+        waited_ms = self.mempool.compute_oldest_age_ms(now.monotonic_ms)
         return Surroundings(
             contacts=self._build_contacts(now.monotonic_ms),
-            pending=len(self._mempool),
+            pending=len(self.mempool),
             waited_ms=max(waited_ms, self._batcher.compute_overdue_ms(now)),
             silence_ms=self._batcher.compute_silence_ms(now),
             silent_ms=max(SILENT_MIN_MS, timers.COMPLAINT_PERIODS * self._parameters.resend_ms),

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from node.attendance import Record
 from node.queries import AccountView, BlockView, ValidatorsView
 from p2p.peers import PeerAddress
 from primitives.encoding import Struct, encode
@@ -184,7 +185,8 @@ class BlockAnswer(msgspec.Struct, frozen=True):
 
 class ValidatorAnswer(msgspec.Struct, frozen=True):
     """A validator; ``host`` and ``port`` are None where neither the ledger nor this node knows them,
-    ``last_signed_height`` when it signed none of the last blocks.
+    ``last_signed_height`` when it signed none of the last blocks. ``marks`` has one character for each of the last
+    certified blocks, oldest first: ``1`` signed, ``0`` missed, ``-`` not watched by this node.
     """
 
     name: str
@@ -193,6 +195,9 @@ class ValidatorAnswer(msgspec.Struct, frozen=True):
     host: str | None
     port: int | None
     last_signed_height: int | None
+    signed_blocks: int
+    missed_blocks: int
+    marks: str
 
 
 class MotionAnswer(msgspec.Struct, frozen=True):
@@ -407,7 +412,10 @@ def build_block(view: BlockView, signers: list[str], proposer: str | None) -> Bl
 
 
 def build_validators(
-    view: ValidatorsView, height: int, addresses: Mapping[bytes, PeerAddress]
+    view: ValidatorsView,
+    height: int,
+    addresses: Mapping[bytes, PeerAddress],
+    attendance: Mapping[bytes, Record],
 ) -> ValidatorsAnswer:
     """Return the validators of an epoch as shown, where the ledger finds them, else where this node does."""
     current = view.electorate.current
@@ -416,6 +424,8 @@ def build_validators(
         endpoint: Endpoint | PeerAddress | None = view.electorate.endpoints.get(each.public_key)
         if endpoint is None:
             endpoint = addresses.get(each.public_key)
+        record = attendance.get(each.public_key, Record())
+        heights = [view.last_signed.get(each.public_key), record.last_signed]
         validators.append(
             ValidatorAnswer(
                 name=each.name,
@@ -423,7 +433,10 @@ def build_validators(
                 tls_certificate=each.tls_certificate,
                 host=None if endpoint is None else endpoint.host or None,
                 port=None if endpoint is None else endpoint.port or None,
-                last_signed_height=view.last_signed.get(each.public_key),
+                last_signed_height=max((each for each in heights if each is not None), default=None),
+                signed_blocks=record.signed,
+                missed_blocks=record.missed,
+                marks=record.marks,
             )
         )
     motions = [

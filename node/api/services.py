@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from node.attendance import Record
 from node.metrics import Metrics
 from node.queries import Queries
 from node.status import ConsensusStatus, NodeStatus
@@ -33,7 +34,8 @@ class Services:
     """The node as the API sees it.
 
     ``submit`` takes raw transactions and answers in their order. ``find_unready_reason`` is None when the node is
-    connected, close to the others and committing. ``get_addresses`` says where this node finds the members of now.
+    connected, close to the others and committing. ``get_addresses`` says where this node finds the members of now,
+    ``get_attendance`` which of the last blocks each of them signed.
     """
 
     genesis: bytes
@@ -44,3 +46,4 @@ class Services:
     get_consensus: Callable[[], ConsensusStatus]
     find_unready_reason: Callable[[], str | None]
     get_addresses: Callable[[], Mapping[bytes, PeerAddress]] = dict
+    get_attendance: Callable[[], Mapping[bytes, Record]] = dict

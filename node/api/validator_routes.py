@@ -21,6 +21,7 @@ class ValidatorRoutes:
     def __init__(self, services: Services) -> None:
         self._queries = services.queries
         self._get_addresses = services.get_addresses
+        self._get_attendance = services.get_attendance
 
     def get_routes(self) -> list[Route]:
         """Return the addresses."""
@@ -46,7 +47,9 @@ class ValidatorRoutes:
             view = self._queries.get_validators(pinned, epoch)
             if view is None:
                 raise refuse_unknown(f"epoch {epoch} has not begun at height {pinned.height}")
-            return build_json(build_validators(view, pinned.height, self._get_addresses()))
+            return build_json(
+                build_validators(view, pinned.height, self._get_addresses(), self._get_attendance())
+            )
 
     async def get_handovers(self, request: web.Request) -> web.Response:
         """Give how the epochs from ``from`` on ended, as many as fit; ``next`` is the ``from`` of the next answer."""

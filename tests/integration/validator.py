@@ -179,6 +179,11 @@ class Validator:
         lines = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii").splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
 
+    def read_written_bytes(self) -> int:
+        """Return what it sent to the disk, as the kernel counts it."""
+        lines = Path(f"/proc/{self.pid}/io").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("write_bytes:"))
+
     def read_cpu_s(self) -> float:
         """Return the processor time used since the start."""
         fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()

@@ -1,0 +1,133 @@
+"""What an operator watches a running network with, on real processes: metrics, and who signed which blocks."""
+
+import asyncio
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from cli.monitoring.alerts import ALERTS
+from tests.cli.monitoring.test_monitoring import OF_PROMETHEUS, find_selectors
+from tests.integration.community import Community, found_community
+from tests.integration.validator import Validator
+
+pytestmark = pytest.mark.slow
+
+BLOCKS = 5
+
+
+@pytest.fixture(scope="module")
+def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Community]:
+    """Four validators that run and have made some blocks."""
+    community = found_community(tmp_path_factory.mktemp("running") / "net")
+
+    async def begin() -> None:
+        community.start()
+        await community.wait_linked()
+        for _ in range(BLOCKS):
+            await community.deliver([community.sign_grant()])
+
+    try:
+        asyncio.run(begin())
+        yield community
+    finally:
+        for validator in community.running:
+            validator.kill()
+
+
+async def scrape(validator: Validator) -> dict[str, float]:
+    """Return every sample by its name and labels."""
+    async with (
+        aiohttp.ClientSession() as client,
+        client.get(f"{validator.url}/metrics") as response,
+    ):
+        text = await response.text()
+    return {
+        sample.name + "".join(f" {value}" for _, value in sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_the_metrics_of_a_running_node_measure_what_they_name(street: Community) -> None:
+    first = street.validators[0]
+    found = asyncio.run(scrape(first))
+    assert found["gridbft_certified_height"] >= BLOCKS
+    assert found["gridbft_validators"] == 4
+    assert found["gridbft_peers_connected"] == 3
+    assert found["gridbft_phase normal"] == 1
+    assert found["gridbft_phase halted"] == 0
+    assert found["gridbft_heartbeat_seconds"] == 2
+    assert found["gridbft_journal_sync_seconds_count"] == found["gridbft_journal_syncs_total"] > 0
+    assert found["gridbft_block_execution_seconds_count"] == found["gridbft_blocks_executed_total"]
+    assert found["gridbft_block_interval_seconds_count"] == found["gridbft_blocks_executed_total"] - 1
+    assert found["gridbft_journal_bytes"] == (first.home / "data" / "journal").stat().st_size
+    assert found["gridbft_store_bytes"] > 0
+    assert found["gridbft_disk_free_bytes"] > 0
+    written = found["gridbft_disk_written_bytes_total"]
+    counted = first.read_written_bytes()
+    assert written <= counted
+    assert (written > 0) == (counted > 0)  # in memory, as where /tmp is a tmpfs, nothing is written to a disk
+    assert found["gridbft_mempool_transactions_max"] == 20_000
+    for name in ("node1", "node2", "node3"):
+        assert found[f"gridbft_peer_connected {name}"] == 1
+        assert found[f"gridbft_peer_received_bytes_total {name}"] > 0
+        assert found[f"gridbft_validator_silence_seconds {name}"] < 60
+    for name in ("node0", "node1", "node2", "node3"):
+        assert found[f"gridbft_validator_last_signed_height {name}"] >= BLOCKS - 1
+        assert found[f"gridbft_validator_missed_blocks {name}"] <= 1  # the newest may still be on its way
+
+
+def test_every_alert_finds_its_metrics_at_a_running_node(street: Community) -> None:
+    asyncio.run(scrape(street.validators[1]))  # an answer is counted after it was given
+    found = {name.partition(" ")[0] for name in asyncio.run(scrape(street.validators[1]))}
+    named = {selector.name for alert in ALERTS for selector in find_selectors(alert.expression)}
+    assert named - found - OF_PROMETHEUS == set()
+
+
+def test_the_list_of_validators_shows_who_signed_which_block_and_who_missed_some(street: Community) -> None:
+    async def act() -> None:
+        fourth = street.get("node3")
+        fourth.kill()
+        before = street.height
+        for _ in range(3):
+            await street.deliver([street.sign_grant()])
+        assert street.height >= before + 3
+        url = street.validators[0].url
+        told = json.loads(await street.run_cli("validators", "list", "--node", url, "--json"))
+        records = {each["name"]: each for each in told["validators"]}
+        assert records["node3"]["missed_blocks"] >= 3
+        assert records["node3"]["marks"].endswith("000")
+        assert records["node0"]["marks"].endswith("11")
+        assert "0" not in records["node0"]["marks"]
+        shown = await street.run_cli("validators", "list", "--node", url)
+        assert re.search(r"^node0  \d+ signed, 0 missed +[■ ]+$", shown, re.MULTILINE)
+        assert re.search(r"^node3  \d+ signed, \d+ missed +[■· ]+···$", shown, re.MULTILINE)
+        fourth.start()
+        await street.wait_linked()
+
+    asyncio.run(act())
+
+
+def test_after_a_restart_nobody_is_accused_of_blocks_that_this_node_did_not_watch(street: Community) -> None:
+    async def act() -> None:
+        second = street.get("node1")
+        second.kill()
+        second.start()
+        await street.wait_linked()
+        height = (await street.wait_agreed())["certified_height"]
+        told = json.loads(await street.run_cli("validators", "list", "--node", second.url, "--json"))
+        assert {len(each["marks"]) >= height for each in told["validators"]} == {True}
+        assert sum(each["missed_blocks"] for each in told["validators"]) <= 1
+
+    asyncio.run(act())
+
+
+def test_the_logs_tell_of_no_bug(street: Community, tmp_path: Path) -> None:
+    calm = frozenset({"view_change_started"})
+    for validator in street.validators:
+        validator.check_log(allowed=calm)
