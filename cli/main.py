@@ -22,6 +22,7 @@ from cli import (
     reset,
     rounds,
     settings,
+    snapshots,
     submit,
     tariff,
     transactions,
@@ -56,6 +57,7 @@ app.command()(start)
 app.command()(recover)
 app.add_typer(inspection.app, name="inspect")
 app.add_typer(reset.app, name="reset")
+app.add_typer(snapshots.app, name="snapshot")
 app.command()(status)
 app.command()(peers)
 app.add_typer(agreement.app, name="consensus")
