@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from node.errors import NodeError
+from node.packing import Packing
 from primitives.encoding import DecodeError
 from primitives.limits import VALIDATORS_MAX
 from primitives.text import decode_toml, to_line
@@ -66,11 +67,12 @@ class ClockConfig(_Section, frozen=True):
 
 
 class MempoolConfig(_Section, frozen=True):
-    """How many transactions wait at most."""
+    """How many transactions wait at most, and which of them the next block takes."""
 
     transactions_max: Annotated[int, msgspec.Meta(ge=100, le=1_000_000)] = 20_000
     bytes_max: Annotated[int, msgspec.Meta(ge=65_536, le=1024**3)] = 16 * 1024 * 1024
     account_transactions_max: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 4_000
+    packing: Packing = Packing.ROUND_ROBIN
 
 
 KEEP_BLOCKS_MIN = 4096

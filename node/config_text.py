@@ -28,6 +28,7 @@ _COMMENTS = {
     "mempool.transactions_max": "",
     "mempool.bytes_max": "",
     "mempool.account_transactions_max": "of one account",
+    "mempool.packing": "which a block takes when not all fit: round-robin, fifo, heuristic or optimal",
     "storage": "What the disk keeps. State, handovers and the newest blocks always stay.",
     "storage.keep_blocks": "0: all blocks. Else so many, at least 4096; older receipts cannot be proven here",
     "log": "What the node says about itself.",

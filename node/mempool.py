@@ -6,10 +6,11 @@ others (Choudhury and Hahne 1998, "Dynamic queue length thresholds"), so that no
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 
+from node.packing import Account, Packer, Place, Queues, Room, RoundRobin, Waiting
 from primitives.ids import Digest, Height, MonotonicMs
 from primitives.limits import BATCH_TRANSACTIONS_MAX
 from vm.receipt import Rejection
@@ -32,6 +33,9 @@ PATIENCE_SPARE = 2
 
 ENTRY_OVERHEAD_BYTES = 600
 """What one entry costs beyond its bytes (objects and tables); counted, so that many small ones are bounded too."""
+
+FIRST_HEIGHT = Height(1)
+"""Of the block after the genesis."""
 
 RejectionCheck = Callable[[SealedTransaction], Rejection | None]
 
@@ -74,33 +78,19 @@ class Full:
 AddResult = Added | Known | Refused | Full
 
 
-@dataclass(slots=True)
-class _Entry:
-    """A waiting transaction. ``patience`` full blocks after number ``full_blocks`` may postpone its deadline."""
-
-    sealed: SealedTransaction
-    size: int
-    added_ms: MonotonicMs
-    full_blocks: int
-    patience: int
-
-
-@dataclass(slots=True)
-class _Account:
-    """What one account has waiting, in the order of arrival."""
-
-    waiting: OrderedDict[Digest, SealedTransaction]
-    size: int
-
-
 class Mempool:
     """The pool of one node; not for several threads."""
 
-    def __init__(self, limits: MempoolLimits) -> None:
+    def __init__(
+        self, limits: MempoolLimits, packer: Packer | None = None, next_height: Height = FIRST_HEIGHT
+    ) -> None:
+        """Begin empty; without a packer the accounts take turns."""
         self.limits = limits
-        self._entries: OrderedDict[Digest, _Entry] = OrderedDict()  # in the order of arrival
+        self._packer: Packer = RoundRobin() if packer is None else packer
+        self._queues = Queues(OrderedDict(), OrderedDict(), next_height)
+        self._entries = self._queues.arrived
+        self._accounts = self._queues.accounts
         self._unchecked: OrderedDict[Digest, None] = OrderedDict()  # least recently checked first
-        self._accounts: OrderedDict[bytes, _Account] = OrderedDict()  # least recently served first
         self._bytes = 0
         self._expiring: dict[int, set[Digest]] = {}
         self._expiry_heights: list[int] = []
@@ -177,39 +167,16 @@ class Mempool:
             share = min(self.limits.account_transactions_max, free)
             if len(account.waiting) >= share or account.size >= free_bytes:
                 return Full(account=True)
-        self._insert(_Entry(sealed, size, now_ms, self._full_blocks, self._compute_patience()))
+        self._insert(sealed, size, now_ms)
         return Added()
 
     def select(self, exclude: Collection[bytes], max_count: int, max_bytes: int) -> list[SealedTransaction]:
-        """Return what the next batch holds, without removing it: one of each account in turn, each one's in order.
+        """Return what the next batch holds, without removing it: the packer's choice, each account's in order.
 
         ``exclude`` names what other batches in flight hold already; ``max_bytes`` is the sum of the raw bytes. An
         account whose next transaction does not fit waits, so that its order is kept.
         """
-        turn: Iterable[tuple[bytes, Iterator[SealedTransaction]]] = (
-            (name, iter(account.waiting.values())) for name, account in self._accounts.items()
-        )
-        selected: list[SealedTransaction] = []
-        served: list[bytes] = []
-        room = max_bytes
-        while len(selected) < max_count:
-            again = []
-            for name, waiting in turn:
-                sealed = next((each for each in waiting if each.id not in exclude), None)
-                if sealed is None or len(sealed.raw) > room:
-                    continue
-                selected.append(sealed)
-                served.append(name)
-                room -= len(sealed.raw)
-                again.append((name, waiting))
-                if len(selected) == max_count:
-                    break
-            if not again:
-                break
-            turn = again
-        for name in served:
-            self._accounts.move_to_end(name)
-        return selected
+        return self._packer.select(self._queues, exclude, Room(max_count, max_bytes))
 
     def commit(self, transaction_ids: Iterable[bytes]) -> None:
         """Remove what a block executed, and remember it, so that a late echo is known.
@@ -246,7 +213,11 @@ class Mempool:
         return dropped
 
     def expire(self, next_height: Height, max_count: int = EXPIRE_MAX) -> list[Digest]:
-        """Remove what may not be executed at ``next_height`` any more; return the ids."""
+        """Remove what may not be executed at ``next_height`` any more; return the ids.
+
+        What comes from now on counts its waiting from ``next_height``.
+        """
+        self._queues.next_height = next_height
         expired: list[Digest] = []
         while self._expiry_heights and self._expiry_heights[0] < next_height and len(expired) < max_count:
             names = self._expiring.get(self._expiry_heights[0])
@@ -294,22 +265,27 @@ class Mempool:
         blocks = -(-len(self._entries) // BATCH_TRANSACTIONS_MAX)
         return min(PATIENCE_MAX, blocks + PATIENCE_SPARE)
 
-    def _insert(self, entry: _Entry) -> None:
-        sealed = entry.sealed
+    def _insert(self, sealed: SealedTransaction, size: int, now_ms: MonotonicMs) -> None:
         name = sealed.transaction.account
-        self._entries[sealed.id] = entry
-        self._unchecked[sealed.id] = None
         account = self._accounts.get(name)
         if account is None:
-            account = self._accounts[name] = _Account(OrderedDict(), 0)
+            account = self._accounts[name] = Account(OrderedDict(), 0)
+        height = self._queues.next_height
+        is_first = account.last is None or account.last.first_seen != height
+        turn = 0 if is_first or account.last is None else account.last.turn + 1
+        account.last = Place(height, turn, name, sealed.id)
+        entry = Waiting(sealed, size, now_ms, self._full_blocks, self._compute_patience(), account.last)
+        self._entries[sealed.id] = entry
+        self._unchecked[sealed.id] = None
         account.waiting[sealed.id] = sealed
-        account.size += entry.size
-        self._bytes += entry.size
-        height = sealed.transaction.valid_until
-        if height not in self._expiring:
-            self._expiring[height] = set()
-            heappush(self._expiry_heights, height)
-        self._expiring[height].add(sealed.id)
+        account.size += size
+        self._bytes += size
+        until = sealed.transaction.valid_until
+        if until not in self._expiring:
+            self._expiring[until] = set()
+            heappush(self._expiry_heights, until)
+        self._expiring[until].add(sealed.id)
+        self._packer.note(self._queues, entry)
 
     def _discard(self, transaction_id: Digest) -> None:
         entry = self._entries.pop(transaction_id, None)

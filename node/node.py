@@ -26,6 +26,7 @@ from node.bookkeeping import Bookkeeping
 from node.clock import Clock, SteppedClock, SystemClock
 from node.config import MempoolConfig, NodeConfig
 from node.errors import DiskError, HomeError, PortBusyError
+from node.fair_packing import build_packer
 from node.gauging import Gauging
 from node.heard import Heard
 from node.home import (
@@ -124,7 +125,7 @@ async def _open_node(
     clock = _build_clock(config, chain.get_latest_header().time_ms)
     replica, identity, own, book = _introduce(config, home, constitution, storage, identities)
     membership = replica.view.membership
-    mempool = _build_mempool(config.mempool)
+    mempool = _build_mempool(config.mempool, Height(chain.get_latest_header().height + 1))
     ledger = LedgerContext(genesis, constitution.genesis_hash)
     metrics, queries = Metrics(), Queries(genesis, chain, mempool)
     batcher = Batcher(ReplicaId(own.public_key), mempool, genesis.consensus.heartbeat_ms)
@@ -311,9 +312,9 @@ class Node:
             self._watch.look(self._host.now())
 
 
-def _build_mempool(config: MempoolConfig) -> Mempool:
+def _build_mempool(config: MempoolConfig, next_height: Height) -> Mempool:
     limits = MempoolLimits(config.transactions_max, config.bytes_max, config.account_transactions_max)
-    return Mempool(limits)
+    return Mempool(limits, build_packer(config.packing), next_height)
 
 
 def _build_clock(config: NodeConfig, block_time_ms: int) -> Clock:

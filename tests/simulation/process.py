@@ -32,6 +32,7 @@ from node.batching import Batcher
 from node.bookkeeping import is_full
 from node.errors import DivergedError
 from node.exchange import NO_ANSWER
+from node.fair_packing import build_packer
 from node.home import Storage, build_replica, fill_storage
 from node.host import Host
 from node.inbox import FORGED_POINTS
@@ -49,7 +50,7 @@ from p2p.frames import Channel
 from p2p.transfer import RequestRefused
 from primitives.encoding import DecodeError, encode
 from primitives.hashing import compute_transaction_id
-from primitives.ids import Digest, MonotonicMs, ReplicaId, UnixMs
+from primitives.ids import Digest, Height, MonotonicMs, ReplicaId, UnixMs
 from tests.simulation.checkers import ViolationError
 from tests.simulation.community import WALL_START_MS
 from tests.simulation.disk import JOURNAL, Disk, PowerCutError
@@ -209,7 +210,8 @@ class Process:
         self.storage = self._open_storage(machine.disk)
         chain = self.storage.chain
         self.clock = VirtualClock(world, machine)
-        self.mempool = Mempool(MEMPOOL)
+        next_height = Height(chain.get_latest_header().height + 1)
+        self.mempool = Mempool(MEMPOOL, build_packer(machine.packing), next_height)
         ledger = LedgerContext(constitution.genesis, constitution.genesis_hash)
         parameters = constitution.genesis.consensus
         nonce = self._draw_nonce() if machine.is_asking else None

@@ -25,6 +25,7 @@ from consensus.state import ReplicaState
 from consensus.transcript import describe_effect, describe_event
 from node.errors import NodeError
 from node.intake import SubmitResult
+from node.packing import Packing
 from node.storage.chain import ChainStore
 from node.storage.journal import JournalError
 from node.storage.memory import MemoryStore
@@ -76,6 +77,7 @@ class Machine:
     is_view_active: bool = True
     drift_ms: int = 0
     """How far a batch's time may run before its clock."""
+    packing: Packing = Packing.ROUND_ROBIN
 
     @property
     def is_correct(self) -> bool:
