@@ -13,6 +13,7 @@ import typer
 
 from cli import (
     agreement,
+    backup,
     collect,
     events,
     inspection,
@@ -64,6 +65,7 @@ app.add_typer(agreement.app, name="consensus")
 app.add_typer(monitoring.app, name="metrics")
 app.add_typer(validators.app, name="validators")
 app.add_typer(wallet.app, name="wallet")
+app.add_typer(backup.app, name="keys")
 app.add_typer(meters.app, name="meter")
 app.add_typer(tariff.app, name="tariff")
 app.add_typer(rounds.app, name="round")

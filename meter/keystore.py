@@ -156,7 +156,7 @@ def create_key(
         secrets.token_bytes(SALT_BYTES),
         secrets.token_bytes(NONCE_BYTES),
     )
-    _write_once(path, sealed)
+    write_once(path, sealed)
     return label
 
 
@@ -192,7 +192,18 @@ def read_key_label(path: Path) -> KeyLabel:
         KeyNotFoundError, KeyExposedError, KeyFileInvalidError, KeyFileFailedError.
 
     """
-    return parse_key_label(path, _read(path))
+    return read_key_file(path)[0]
+
+
+def read_key_file(path: Path) -> tuple[KeyLabel, bytes]:
+    """Return the label of a key file and its bytes, sealed as they are.
+
+    Raises:
+        KeyNotFoundError, KeyExposedError, KeyFileInvalidError, KeyFileFailedError.
+
+    """
+    content = _read(path)
+    return parse_key_label(path, content), content
 
 
 def list_keys(directory: Path) -> list[ListedKey]:
@@ -285,8 +296,13 @@ def _check_owner_only(path: Path, status: os.stat_result) -> None:
         raise KeyExposedError(f"{path}: belongs to another user; run: chown $USER {path}")
 
 
-def _write_once(path: Path, content: bytes) -> None:
-    """Write beside the path, then link: the name appears with the whole content, and never replaces another."""
+def write_once(path: Path, content: bytes) -> None:
+    """Write a file for its owner only; its name appears with the whole content, and never replaces another.
+
+    Raises:
+        KeyExistsError, KeyFileFailedError: nothing was created.
+
+    """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
     try:
         path.parent.mkdir(mode=OWNER_ONLY_DIRECTORY, parents=True, exist_ok=True)
