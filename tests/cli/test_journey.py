@@ -249,7 +249,7 @@ def test_a_new_key_takes_over_and_the_old_one_is_refused(street: Street, ask: Co
     assert ask("wallet", "create", "H2", "--kind", "meter").code == ExitCode.OK
     assert ask("meter", "register", "H2", "--opening", street.moment(READINGS + 96)).code == ExitCode.OK
     assert ask("wallet", "create", "H2.new", "--kind", "meter").code == ExitCode.OK
-    assert ask("meter", "rotate-key", "H2", "H2.new").code == ExitCode.OK
+    assert ask("keys", "rotate", "H2", "--to", "H2.new").code == ExitCode.OK  # it is `meter rotate-key` there
     reading = ("--time", street.moment(READINGS + 97), "--import-wh", 1, "--export-wh", 0)
     ended = ask("submit", "reading", "H2", *reading)
     assert ended.code == ExitCode.NOT_ALLOWED
