@@ -25,6 +25,7 @@ from cli import (
     settings,
     snapshots,
     submit,
+    systemd,
     tariff,
     transactions,
     validators,
@@ -63,6 +64,7 @@ app.command()(status)
 app.command()(peers)
 app.add_typer(agreement.app, name="consensus")
 app.add_typer(monitoring.app, name="metrics")
+app.add_typer(systemd.app, name="systemd")
 app.add_typer(validators.app, name="validators")
 app.add_typer(wallet.app, name="wallet")
 app.add_typer(backup.app, name="keys")

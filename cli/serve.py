@@ -73,6 +73,7 @@ def serve(home: Path, passphrase: bytes, *, stop_with_stdin: bool) -> None:
     from node.config import ConfigError, load_config
     from node.errors import NodeError
     from node.node import run_node
+    from node.supervisor import find_supervisor
 
     try:
         config = load_config(home, os.environ)
@@ -82,7 +83,8 @@ def serve(home: Path, passphrase: bytes, *, stop_with_stdin: bool) -> None:
     except KeystoreError as error:
         raise build_key_error(error) from None
     try:
-        run_until_stopped(run_node(config, home, identities), stop_with_stdin=stop_with_stdin)
+        node = run_node(config, home, identities, find_supervisor(os.environ))
+        run_until_stopped(node, stop_with_stdin=stop_with_stdin)
     except NodeError as error:
         raise _build_node_failure(config.name, error) from None
     except BaseExceptionGroup as group:

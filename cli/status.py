@@ -15,6 +15,7 @@ from primitives.text import to_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from rich.table import Table
 
@@ -31,6 +32,13 @@ CLEAR_SCREEN = "\x1b[H\x1b[2J"
 def status(
     *,
     check: Annotated[bool, typer.Option("--check", help="Exit with 4 unless everything is well.")] = False,
+    live: Annotated[
+        bool,
+        typer.Option(
+            "--live",
+            help="Only ask the node of HOME over its admin socket whether it lives; 4 if not.",
+        ),
+    ] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Ask again every 2 s until Ctrl-C.")] = False,
     home: HomeOption = None,
     node: NodeOption = None,
@@ -39,8 +47,15 @@ def status(
     """Show where the validators stand and, when they are not committing, why."""
     from cli.client_settings import open_client_home
 
+    if live and (check or watch or node):
+        raise build_usage_error(
+            "--live asks the process of HOME alone: give it without --check, --watch and --node"
+        )
     if check and watch:
         raise build_usage_error("--check ends with a code and --watch does not end: give one of them")
+    if live:
+        _check_live(find_home(home), as_json=as_json)
+        return
     client_home = open_client_home(find_home(home), node)
     genesis = client_home.read_genesis()
     diagnosis = _tell(client_home, genesis, as_json=as_json)
@@ -53,6 +68,25 @@ def status(
         _tell(client_home, genesis, as_json=as_json)
     if check and diagnosis.lines:
         raise CliError(f"unhealthy: {diagnosis.lines[0]}", ExitCode.UNHEALTHY)
+
+
+def _check_live(home: "Path", *, as_json: bool) -> None:
+    """Ask the node of a home itself, as a container's health check does: no network, no other validator.
+
+    Raises:
+        CliError: unhealthy; nobody answers, or the disk does not write.
+
+    """
+    from cli.admin import ask_admin
+
+    try:
+        ask_admin(home, "GET", "/livez")
+    except CliError as error:
+        raise CliError(f"not live: {error}", ExitCode.UNHEALTHY) from None
+    if as_json:
+        print_json({"live": True})
+    else:
+        talk("it lives")
 
 
 def _tell(home: "ClientHome", genesis: "Genesis", *, as_json: bool) -> "Diagnosis":

@@ -52,6 +52,7 @@ from node.standing import Standing
 from node.storage.journal import JournalError
 from node.storage.store import StoreError
 from node.story import Story
+from node.supervisor import Supervisor
 from node.upkeep import open_upkeep
 from node.verifier import open_verifier
 from node.watch import Watch
@@ -69,7 +70,9 @@ from vm.state import Overlay
 log = structlog.get_logger("gridbft.node")
 
 
-async def run_node(config: NodeConfig, home: Path, identities: Sequence[Identity]) -> None:
+async def run_node(
+    config: NodeConfig, home: Path, identities: Sequence[Identity], supervisor: Supervisor
+) -> None:
     """Run the validator of ``home`` until cancelled; everything it opened is closed in reverse order.
 
     ``identities`` are the keys of the home. When another one of them becomes a member's, the node starts again with it.
@@ -81,24 +84,29 @@ async def run_node(config: NodeConfig, home: Path, identities: Sequence[Identity
     """
     configure_logging(config.log, home)
     constitution = load_constitution(home)
-    while await _run_once(config, home, constitution, identities):
+    while await _run_once(config, home, constitution, identities, supervisor):
         pass  # the log says why
 
 
 async def _run_once(
-    config: NodeConfig, home: Path, constitution: Constitution, identities: Sequence[Identity]
+    config: NodeConfig,
+    home: Path,
+    constitution: Constitution,
+    identities: Sequence[Identity],
+    supervisor: Supervisor,
 ) -> bool:
     """Open everything and run; tell whether to do so again, with another store or another key."""
     try:
         async with AsyncExitStack() as stack:
             storage = stack.enter_context(open_storage(home, constitution))
             node = await stack.enter_async_context(
-                _open_node(config, home, constitution, storage, identities)
+                _open_node(config, home, constitution, storage, identities, supervisor)
             )
             height = storage.chain.get_height()
             log.info("node_started", validator=config.name, height=height)
             if storage.signed_height > height:
                 log.error("blocks_lost", height=height, signed_height=storage.signed_height)
+            supervisor.tell_ready()
             await node.run()
             is_again = node.is_reopening
     except* (JournalError, StoreError) as group:
@@ -119,6 +127,7 @@ async def _open_node(
     constitution: Constitution,
     storage: Storage,
     identities: Sequence[Identity],
+    supervisor: Supervisor,
 ) -> AsyncIterator["Node"]:
     """Join the parts, from the inside to the rim; the order of closing is the reverse."""
     genesis, chain = constitution.genesis, storage.chain
@@ -159,9 +168,14 @@ async def _open_node(
         gauging = Gauging(home, constitution, storage, metrics, host, standing, verifier, bookkeeping)
         rim = Rim(config.name, constitution, host, network, standing, mempool, queries, metrics, gauging)
         await stack.enter_async_context(open_api(rim.build_services(intake, bookkeeping), config.api))
-        node = Node(host, inbox, watch, fetcher, keeper)
+        node = Node(host, inbox, watch, fetcher, keeper, supervisor, rim)
         await stack.enter_async_context(
-            open_admin(AdminServices(clock, rim.get_status, standing.tell, node.stop, host.offer_batch), home)
+            open_admin(
+                AdminServices(
+                    *(clock, rim.get_status, standing.tell, node.stop, host.offer_batch, rim.find_dead_reason)
+                ),
+                home,
+            )
         )
         yield node
 
@@ -261,8 +275,17 @@ class Node:
     """The running parts of one validator."""
 
     def __init__(
-        self, host: Host, inbox: Inbox, watch: Watch, fetcher: SnapshotFetcher, keeper: PeerKeeper
+        self,
+        host: Host,
+        inbox: Inbox,
+        watch: Watch,
+        fetcher: SnapshotFetcher,
+        keeper: PeerKeeper,
+        supervisor: Supervisor,
+        rim: Rim,
     ) -> None:
+        self._supervisor = supervisor
+        self._rim = rim
         self._fetcher = fetcher
         self._keeper = keeper
         self._host = host
@@ -283,12 +306,17 @@ class Node:
             self._keep_watch(),
             self._await_snapshot(),
             self._await_other_key(),
+            self._supervisor.watch(self._rim.find_dead_reason, self._rim.tell_briefly),
         )
-        async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(part) for part in parts]
-            await self._stop.wait()
-            for task in running:
-                task.cancel()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                running = [tasks.create_task(part) for part in parts]
+                await self._stop.wait()
+                for task in running:
+                    task.cancel()
+        finally:
+            if not self.is_reopening:
+                self._supervisor.tell_stopping()
 
     async def _await_snapshot(self) -> None:
         """Begin again when a snapshot waits to become the store."""

@@ -10,6 +10,7 @@ from node.gauging import Gauging
 from node.home import Constitution
 from node.host import Host
 from node.intake import Intake, SubmitResult, SubmitStatus
+from node.liveness import find_dead_reason
 from node.mempool import Mempool
 from node.metrics import Metrics
 from node.queries import Queries
@@ -60,6 +61,7 @@ class Rim:
             get_status=self.get_status,
             get_consensus=self._standing.tell,
             find_unready_reason=self.find_unready_reason,
+            find_dead_reason=self.find_dead_reason,
             get_addresses=self._network.get_addresses,
             get_attendance=lambda: bookkeeping.attendance.tell(self._membership.replicas),
         )
@@ -97,6 +99,18 @@ class Rim:
             commit_latency_ms=LatencyStatus(latencies.p50, latencies.p99),
             counters=counters,
         )
+
+    def find_dead_reason(self) -> str | None:
+        """Return why this process should be ended and started again, or None."""
+        return find_dead_reason(self._host.sync_time, self._host.block_time)
+
+    def tell_briefly(self) -> str:
+        """Return in one line where the node stands, or why it is not committing."""
+        told = self.get_status()
+        linked = sum(peer.connected for peer in self._network.get_peers())
+        place = f"block {told.height}, certified {told.certified_height}, view {told.view}"
+        well = f"{place}, linked to {linked} of {len(told.peers)}"
+        return well if told.waiting is None else f"{place}; not committing: {told.waiting}"
 
     def find_unready_reason(self) -> str | None:
         """Return why clients should rather ask another validator, or None."""

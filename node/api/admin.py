@@ -87,6 +87,7 @@ class AdminServices:
     get_consensus: Callable[[], ConsensusStatus]
     stop: Callable[[], None]
     on_step: Callable[[], None] = lambda: None
+    find_dead_reason: Callable[[], str | None] = lambda: None
 
 
 class AdminRoutes:
@@ -102,6 +103,7 @@ class AdminRoutes:
             web.post("/clock", self.step_clock),
             web.post("/stop", self.stop),
             web.get("/status", self.get_status),
+            web.get("/livez", self.get_live),
             web.get("/consensus", self.get_consensus),
             web.get("/logs/level", self.get_levels),
             web.post("/logs/level", self.set_level),
@@ -132,6 +134,13 @@ class AdminRoutes:
     async def get_status(self, _: web.Request) -> web.Response:
         """Tell how the node is."""
         return build_json(self._services.get_status())
+
+    async def get_live(self, _: web.Request) -> web.Response:
+        """Tell that the event loop turns and the disk writes."""
+        reason = self._services.find_dead_reason()
+        if reason is not None:
+            raise ApiProblem(503, "NOT_LIVE", reason)
+        return build_json({"live": True})
 
     async def get_consensus(self, _: web.Request) -> web.Response:
         """Tell where the replica stands in agreement, and why."""

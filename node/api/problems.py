@@ -38,6 +38,7 @@ PROBLEMS: Mapping[str, Problem] = {
     "TOO_MANY_INVALID": Problem(429, "too many malformed or wrongly signed transactions"),
     "INTERNAL": Problem(500, "an error of the node"),
     "BUSY": Problem(503, "no room now"),
+    "NOT_LIVE": Problem(503, "the process should be ended and started again"),
     "NOT_READY": Problem(503, "clients should ask another node"),
     "NOT_CERTIFIED_YET": Problem(503, "nothing is certified yet"),
     "NO_CERTIFICATE": Problem(503, "this validator has no certificate of it"),

@@ -230,7 +230,11 @@ class NodeRoutes:
             Route(
                 "GET", "/metrics", self.get_metrics, {200: Answer("Prometheus' text format", "text/plain")}
             ),
-            Route("GET", "/livez", self.get_live, {200: Answer("it turns", shape=LiveAnswer)}),
+            Route(
+                *("GET", "/livez", self.get_live),
+                answers={200: Answer("it turns and writes", shape=LiveAnswer)},
+                problems=("NOT_LIVE",),
+            ),
             Route(
                 *("GET", "/readyz", self.get_ready),
                 answers={200: Answer("they should", shape=ReadyAnswer)},
@@ -256,7 +260,10 @@ class NodeRoutes:
         return web.Response(body=self._services.metrics.render(), headers={"Content-Type": METRICS_TYPE})
 
     async def get_live(self, _: web.Request) -> web.Response:
-        """Tell that the event loop turns."""
+        """Tell that the event loop turns and the disk writes."""
+        reason = self._services.find_dead_reason()
+        if reason is not None:
+            return build_error(503, "NOT_LIVE", reason)
         return build_json(LiveAnswer())
 
     async def get_ready(self, _: web.Request) -> web.Response:

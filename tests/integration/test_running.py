@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import os
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,10 +12,11 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from cli.failure import ExitCode
 from cli.monitoring.alerts import ALERTS
 from tests.cli.monitoring.test_monitoring import OF_PROMETHEUS, find_selectors
 from tests.integration.community import Community, found_community
-from tests.integration.validator import Validator
+from tests.integration.validator import DEADLINE_S, Validator
 
 pytestmark = pytest.mark.slow
 
@@ -123,6 +126,47 @@ def test_after_a_restart_nobody_is_accused_of_blocks_that_this_node_did_not_watc
         told = json.loads(await street.run_cli("validators", "list", "--node", second.url, "--json"))
         assert {len(each["marks"]) >= height for each in told["validators"]} == {True}
         assert sum(each["missed_blocks"] for each in told["validators"]) <= 1
+
+    asyncio.run(act())
+
+
+def test_systemd_hears_that_a_node_listens_how_it_stands_that_it_lives_and_stops(street: Community) -> None:
+    async def act() -> None:
+        third = street.get("node2")
+        await third.stop()
+        loop = asyncio.get_running_loop()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as link:
+            link.bind(f"\0gridbft-running-{os.getpid()}")
+            link.setblocking(False)
+
+            async def hear(what: str) -> str:
+                """Return the first datagram that says this."""
+                async with asyncio.timeout(DEADLINE_S):
+                    while what not in (heard := (await loop.sock_recv(link, 4096)).decode()):
+                        pass
+                return heard
+
+            third.start(NOTIFY_SOCKET=f"@gridbft-running-{os.getpid()}", WATCHDOG_USEC="300000")
+            assert await hear("READY=1") == "READY=1"
+            assert await hear("linked to 3 of 3\nWATCHDOG=1")
+            assert await hear("WATCHDOG=1")
+            await third.stop()
+            assert await hear("STOPPING=1") == "STOPPING=1"
+        third.start()
+        await street.wait_linked()
+
+    asyncio.run(act())
+
+
+def test_a_health_check_asks_the_process_alone(street: Community, tmp_path: Path) -> None:
+    async def act() -> None:
+        home = street.get("node0").home
+        assert json.loads(await street.run_cli("status", "--live", "--json", "--home", home)) == {
+            "live": True
+        }
+        await street.run_cli("status", "--live", "--home", tmp_path, code=ExitCode.UNHEALTHY)
+        for flag in ("--check", "--watch"):
+            await street.run_cli("status", "--live", flag, "--home", home, code=ExitCode.USAGE)
 
     asyncio.run(act())
 
