@@ -16,6 +16,7 @@ from cli import (
     backup,
     collect,
     events,
+    export,
     inspection,
     logs,
     meters,
@@ -58,6 +59,7 @@ app.add_typer(network.app, name="network")
 app.command()(start)
 app.command()(recover)
 app.add_typer(inspection.app, name="inspect")
+app.add_typer(export.app, name="export")
 app.add_typer(reset.app, name="reset")
 app.add_typer(snapshots.app, name="snapshot")
 app.command()(status)

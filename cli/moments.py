@@ -45,6 +45,26 @@ def parse_day(text: str, opening_s: int) -> tuple[int, int]:
     return int(date.timestamp()), int(date.timestamp()) + 86_400
 
 
+def parse_moment(text: str, flag: str) -> int:
+    """Return the UTC second of a date (its midnight) or of a time with its offset.
+
+    Raises:
+        CliError: usage; neither.
+
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is not None and len(text) == len("2026-01-01"):
+        moment = moment.replace(tzinfo=UTC)
+    if moment is None or moment.tzinfo is None or moment < EPOCH:
+        raise build_usage_error(
+            f"{flag} {text!r}: a date as 2026-01-01 (UTC), or a time as 2026-01-01T00:00:00Z"
+        )
+    return int(moment.timestamp())
+
+
 def format_moment(seconds: int) -> str:
     """Return a UTC second as 2026-01-01 00:00."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
