@@ -19,6 +19,7 @@ _COMMENTS = {
     "api.allowed_hosts": "names under which clients may ask, besides localhost and the address above",
     "api.connections_max": "open connections in all; beyond, a client is told to come back",
     "api.connections_per_address_max": "open connections from one address",
+    "api.streams_max": "open streams, of transactions and of news; a quarter of them from one address",
     "api.body_bytes_max": "largest request; 1,000 readings take 250 kB",
     "clock": "What dates the batches that this node proposes. Contracts see block time only.",
     "clock.mode": '"system", or "stepped": moved over the admin socket, for demonstrations',

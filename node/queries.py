@@ -13,7 +13,7 @@ from node.electorate import Electorate, ValidatorNames, find_last_signed, read_e
 from node.height_signal import HeightSignal
 from node.mempool import Mempool
 from node.pinned_state import PinnedState, PinnedStates, StateSnapshot
-from node.receipts import CertifiedReceiptProof, ChainReader, Committed, Receipts
+from node.receipts import CertifiedReceiptProof, ChainReader, Committed, ProvenBlock, Receipts
 from primitives.header import Block, BlockHeader
 from primitives.ids import ACCOUNT_BYTES, AccountId, Digest, Epoch, Height
 from vm.contracts.energy.queries import (
@@ -31,6 +31,9 @@ from vm.genesis import Genesis, is_name_sound
 from vm.receipt import Receipt
 from vm.state import StateReader
 from vm.state_root import StateTree
+
+STREAMS_WAITING_MAX = 1024
+"""More than ``api.streams_max`` can be: a stream that has its place always hears of the next block."""
 
 SYSTEM_ACCOUNTS = {"grid": GRID, "issuance": ISSUANCE, "rounding": ROUNDING}
 """Accounts that nobody holds a key of; they have balances only."""
@@ -76,6 +79,8 @@ class Queries:
     def __init__(self, genesis: Genesis, chain: ChainReader, mempool: Mempool) -> None:
         self.genesis = genesis
         self.signal = HeightSignal(Height(0))
+        self.stream_signal = HeightSignal(Height(0), STREAMS_WAITING_MAX)
+        """Of those that stay: they take no place of a request that waits."""
         self._chain = chain
         self._mempool = mempool
         self._pinned = PinnedStates()
@@ -146,6 +151,10 @@ class Queries:
     def prove_receipt(self, committed: Committed) -> CertifiedReceiptProof | None:
         """Return the proof of a certified transaction's receipt, or None when its certificate is not stored here."""
         return self._receipts.prove(committed, self.certified_height)
+
+    def prove_block(self, height: Height) -> ProvenBlock | None:
+        """Return a certified block's receipts with their proofs; None when it is pruned or its certificate missing."""
+        return self._receipts.prove_block(height, self.certified_height)
 
     def get_block(self, height: Height) -> BlockView | None:
         """Return an executed block, or None; up to the pruned height there is none but genesis."""
@@ -276,6 +285,7 @@ class Queries:
 
     def _advance(self) -> None:
         self.signal.advance(self.certified_height)
+        self.stream_signal.advance(self.certified_height)
 
 
 def _parse_account_id(text: str) -> AccountId | None:

@@ -1,7 +1,7 @@
 """Where a transaction stands, and the proof of its receipt that a meter verifies offline."""
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -92,6 +92,19 @@ class Receipts:
                 )
         return None
 
+    def prove_block(self, height: Height, certified_height: Height) -> "ProvenBlock | None":
+        """Return all receipts of a certified block at once, or None where ``prove`` returns None, or it is pruned."""
+        block = self._get_block(height)
+        if not block.receipts:
+            header, certificate = self._chain.get_header(height), self._chain.get_certificate(height)
+            is_kept = height > self._chain.get_pruned_height()
+            if header is None or certificate is None or not is_kept:
+                return None
+            return ProvenBlock(block, (header,), certificate)
+        first = Committed(height, 0, block.receipts[0], certified=True)
+        proven = self.prove(first, certified_height)
+        return None if proven is None else ProvenBlock(block, proven.proof.headers, proven.certificate)
+
     def _get_block(self, height: Height) -> "_BlockReceipts":
         """Return a stored block's receipts; what is executed never changes."""
         block = self._blocks.get(height)
@@ -106,11 +119,45 @@ class Receipts:
         return block
 
 
+class ProvenBlock:
+    """A block's receipts, each with its proof; ``headers`` lead from it to the one that ``certificate`` signs."""
+
+    def __init__(
+        self, block: "_BlockReceipts", headers: tuple[BlockHeader, ...], certificate: Certificate
+    ) -> None:
+        self._block = block
+        self.headers = headers
+        self.certificate = certificate
+
+    @property
+    def header(self) -> BlockHeader:
+        """Return the block's own header."""
+        return self.headers[0]
+
+    @property
+    def receipts(self) -> tuple[Receipt, ...]:
+        """Return what became of its transactions, in order."""
+        return self._block.receipts
+
+    @property
+    def places(self) -> Mapping[bytes, int]:
+        """Return the place of each of its transactions, by id."""
+        return self._block.places
+
+    def prove(self, index: int) -> MerkleProof:
+        """Return the proof that a receipt stands under the block's header."""
+        return self._block.ladder.prove(index)
+
+
 class _BlockReceipts:
     """A block's receipts, and the ladder of their proofs once somebody asked for one."""
 
     def __init__(self, receipts: tuple[Receipt, ...]) -> None:
         self.receipts = receipts
+
+    @cached_property
+    def places(self) -> Mapping[bytes, int]:
+        return {receipt.transaction_id: index for index, receipt in enumerate(self.receipts)}
 
     @cached_property
     def ladder(self) -> "MerkleLadder":

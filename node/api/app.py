@@ -9,8 +9,10 @@ from typing import Protocol
 import structlog
 from aiohttp import web
 
+from node.api.door import Door
 from node.api.errors import ApiProblem, build_error, refuse_busy
 from node.api.event_routes import EventRoutes
+from node.api.fairness import Fairness
 from node.api.gate import ConnectionGate
 from node.api.openapi import DocumentRoutes
 from node.api.requests import BodyReader
@@ -20,6 +22,8 @@ from node.api.routes import NodeRoutes, TransactionRoutes
 from node.api.server import SHUTDOWN_S, ApiServer, Counted, Handler, guard
 from node.api.services import Services
 from node.api.state_routes import StateRoutes
+from node.api.stream_places import StreamPlaces
+from node.api.submit_stream import SubmitStreamRoutes
 from node.api.validator_routes import ValidatorRoutes
 from node.config import ApiConfig
 from node.errors import NodeError, PortBusyError
@@ -55,7 +59,8 @@ async def open_api(services: Services, config: ApiConfig) -> AsyncIterator[int]:
         NodeError: the address is none of this machine's.
 
     """
-    routes = [route.build() for route in build_routes(services, config)]
+    fairness = Fairness()
+    routes = [route.build() for route in build_routes(services, config, fairness)]
     gate = ConnectionGate(config.connections_max, config.connections_per_address_max)
     names = LOOPBACK_NAMES | {config.host.lower(), *(name.lower() for name in config.allowed_hosts)}
 
@@ -65,7 +70,7 @@ async def open_api(services: Services, config: ApiConfig) -> AsyncIterator[int]:
         services.metrics.set_gauge("api_connections", gate.connections)
         services.metrics.set_gauge("api_waiters", services.queries.signal.waiters)
 
-    async with open_server(routes, gate, names, count) as server:
+    async with open_server(routes, gate, names, count, fairness) as server:
         try:
             listener = await asyncio.get_running_loop().create_server(
                 server, config.host, config.port, backlog=BACKLOG
@@ -80,10 +85,13 @@ async def open_api(services: Services, config: ApiConfig) -> AsyncIterator[int]:
             listener.close()
 
 
-def build_routes(services: Services, config: ApiConfig) -> list[Route]:
+def build_routes(services: Services, config: ApiConfig, fairness: Fairness) -> list[Route]:
     """Return every address of the API, the one of their document included."""
+    bodies, door = BodyReader(config.body_bytes_max), Door(services)
+    places = StreamPlaces(config.streams_max)
     kinds: list[Declaring] = [
-        TransactionRoutes(services, BodyReader(config.body_bytes_max)),
+        TransactionRoutes(services, bodies, door),
+        SubmitStreamRoutes(services, bodies, door, fairness, places),
         StateRoutes(services),
         EventRoutes(services),
         RoundRoutes(services),
@@ -99,6 +107,7 @@ def list_declared() -> list[Route]:
     kinds: list[type[Declaring]] = [
         *(
             TransactionRoutes,
+            SubmitStreamRoutes,
             StateRoutes,
             EventRoutes,
             RoundRoutes,
@@ -116,6 +125,7 @@ async def open_server(
     gate: ConnectionGate,
     names: frozenset[str],
     count: Counted,
+    fairness: Fairness | None = None,
 ) -> AsyncIterator[ApiServer]:
     """Give a factory of connections that serve ``routes`` under ``names``; at the end all are closed."""
     app = web.Application()
@@ -126,7 +136,10 @@ async def open_server(
     if inner is None:
         raise AssertionError("a runner that was set up has a server")
     handler = guard(
-        _translate_refusals(inner.request_handler), lambda request: check_host(request, names), count
+        _translate_refusals(inner.request_handler),
+        lambda request: check_host(request, names),
+        count,
+        fairness or Fairness(),
     )
     server = ApiServer(handler, inner.request_factory, gate)
     try:

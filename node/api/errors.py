@@ -3,7 +3,7 @@
 import msgspec
 from aiohttp import web
 
-from node.api.problems import get_title
+from node.api.problems import UPGRADE_NEEDED, get_title
 
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
@@ -43,6 +43,8 @@ class ApiProblem(Exception):  # noqa: N818  # it is an answer, and most are the 
     def build_response(self) -> web.Response:
         """Return the answer."""
         headers = {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
+        if self.status == UPGRADE_NEEDED:
+            headers["Upgrade"] = "websocket"
         return build_error(self.status, self.name, self.detail, headers, **self.fields)
 
 

@@ -7,7 +7,7 @@ import msgspec
 from aiohttp import web
 
 from node.api.errors import JSON, PROBLEM_JSON
-from node.api.problems import COMMON, METHOD_REFUSED, PROBLEMS, group_by_status
+from node.api.problems import COMMON, METHOD_REFUSED, PROBLEMS, UPGRADE_NEEDED, group_by_status
 from node.api.route import Answer, Body, Parameter, Route, Schema
 from node.api.schemas import NoProofAnswer, ProblemAnswer
 from node.api.server import HEADERS
@@ -22,8 +22,6 @@ ABOUT = (
 )
 REFERENCE = "#/components/schemas/{name}"
 COMMON_REFERENCE = "#/components/responses/Refused{status}"
-RETRIED = frozenset({429, 503})
-"""Statuses that say when to come back, if that is known."""
 
 
 class DocumentRoutes:
@@ -139,11 +137,8 @@ def _describe_body(body: Body) -> dict[str, Any]:
 def _describe_answer(route: Route, answer: Answer, schemas: Mapping[int, Schema]) -> dict[str, Any]:
     schema = {"type": "string"} if answer.shape is None else schemas[id(answer.shape)]
     more = {name: {"schema": dict(each)} for name, each in route.headers.items()}
-    return {
-        "description": answer.text,
-        "headers": {**_refer_to_headers(()), **more},
-        "content": {answer.kind: {"schema": schema}},
-    }
+    described = {"description": answer.text, "headers": {**_refer_to_headers(()), **more}}
+    return {**described, "content": {answer.kind: {"schema": schema}}} if answer.kind else described
 
 
 def _describe_problem(status: int, names: list[str]) -> dict[str, Any]:
@@ -154,10 +149,15 @@ def _describe_problem(status: int, names: list[str]) -> dict[str, Any]:
             {"properties": {"error": {"enum": names}, "status": {"const": status}}},
         ]
     }
-    more = ("Retry-After",) if status in RETRIED else ("Allow",) if status == METHOD_REFUSED else ()
+    named = {
+        METHOD_REFUSED: ("Allow",),
+        UPGRADE_NEEDED: ("Upgrade",),
+        429: ("Retry-After",),
+        503: ("Retry-After",),
+    }
     return {
         "description": "; ".join(told) or "refused by the ledger, under the name of its rejection",
-        "headers": _refer_to_headers(more),
+        "headers": _refer_to_headers(named.get(status, ())),
         "content": {PROBLEM_JSON: {"schema": schema}},
     }
 
@@ -173,4 +173,5 @@ def _describe_headers() -> dict[str, Any]:
     }
     again = {"schema": {"type": "integer", "minimum": 0}, "description": "seconds, after which to come back"}
     allow = {"schema": {"type": "string"}, "description": "the methods that the address takes"}
-    return {**fixed, "Retry-After": again, "Allow": allow}
+    upgrade = {"schema": {"type": "string", "const": "websocket"}, "description": "what to ask for"}
+    return {**fixed, "Retry-After": again, "Allow": allow, "Upgrade": upgrade}

@@ -11,6 +11,7 @@ from vm.receipt import Rejection
 
 REJECTED = 422
 METHOD_REFUSED = 405
+UPGRADE_NEEDED = 426
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ PROBLEMS: Mapping[str, Problem] = {
     "BODY_BROKEN": Problem(400, "the body could not be read to its end"),
     "HOST_MISSING": Problem(400, "no Host header"),
     "HOST_NOT_ALLOWED": Problem(403, "asked under a name that is not allowed"),
+    "ORIGIN_NOT_ALLOWED": Problem(403, "asked by a page of another site"),
     "NOT_FOUND": Problem(404, "nothing is there"),
     "METHOD_NOT_ALLOWED": Problem(405, "the address does not take that method"),
     "BODY_TOO_SLOW": Problem(408, "the body came too slowly"),
@@ -35,6 +37,7 @@ PROBLEMS: Mapping[str, Problem] = {
     "ENCODING_UNSUPPORTED": Problem(415, "a compressed body"),
     "TYPE_UNSUPPORTED": Problem(415, "a body of another kind"),
     "EXPECTATION_FAILED": Problem(417, "an expectation other than 100-continue"),
+    "UPGRADE_NEEDED": Problem(426, "a websocket"),
     "TOO_MANY_INVALID": Problem(429, "too many malformed or wrongly signed transactions"),
     "INTERNAL": Problem(500, "an error of the node"),
     "BUSY": Problem(503, "no room now"),
@@ -43,6 +46,7 @@ PROBLEMS: Mapping[str, Problem] = {
     "NOT_CERTIFIED_YET": Problem(503, "nothing is certified yet"),
     "NO_CERTIFICATE": Problem(503, "this validator has no certificate of it"),
     "ANSWER_FULL": Problem(503, "this answer is full"),
+    "TOO_MANY_STREAMS": Problem(503, "too many streams"),
     "TOO_MANY_CONNECTIONS": Problem(503, "too many connections"),
     "NOT_YET": Problem(504, "not certified in time"),
 }

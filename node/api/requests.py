@@ -89,9 +89,7 @@ class BodyReader:
         try:
             yield share
         finally:
-            self._bytes_taken[address] -= share.bytes_taken
-            if not self._bytes_taken[address]:
-                del self._bytes_taken[address]
+            self._give_back(address, share.bytes_taken)
 
     async def read(self, request: web.Request, share: Share, kinds: frozenset[str] = BINARY_TYPES) -> bytes:
         """Return the body of a request that has a share.
@@ -115,6 +113,21 @@ class BodyReader:
         except web.RequestPayloadError as error:
             raise ApiProblem(400, "BODY_BROKEN", f"the body cannot be read: {error}") from None
         return bytes(body)
+
+    @contextmanager
+    def hold(self, address: str, size: int) -> Iterator[bool]:
+        """Count bytes that have come in another way until the work on them is done; tell whether there is room."""
+        has_room = self._take(address, size)
+        try:
+            yield has_room
+        finally:
+            if has_room:
+                self._give_back(address, size)
+
+    def _give_back(self, address: str, size: int) -> None:
+        self._bytes_taken[address] -= size
+        if not self._bytes_taken[address]:
+            del self._bytes_taken[address]
 
     def _take(self, address: str, size: int) -> bool:
         """Count bytes of an address, if there is room in all and for it."""

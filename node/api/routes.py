@@ -1,14 +1,10 @@
 """The addresses of the API. A handler parses, asks one question of the node, and shapes the answer."""
 
-import asyncio
-import math
-from collections.abc import Sequence
-
 import msgspec
 from aiohttp import web
 
+from node.api.door import BODY_OFFENCE, Door, find_refusal
 from node.api.errors import JSON, ApiProblem, build_error, refuse_busy, refuse_unknown
-from node.api.offenders import Offenders
 from node.api.problems import BODY
 from node.api.proofs import await_proofs, explain_pruned, raise_no_proof
 from node.api.requests import (
@@ -17,7 +13,7 @@ from node.api.requests import (
     BodyReader,
     check_digests,
     decode_array,
-    get_number,
+    get_flag,
     get_wait_ms,
     parse_digest,
 )
@@ -37,7 +33,6 @@ from node.api.services import Services, SubmitOutcome
 from node.metrics import CONTENT_TYPE as METRICS_TYPE
 from node.status import ConsensusStatus, NodeStatus
 from primitives.limits import BATCH_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX
-from vm.receipt import Rejection
 
 IDS_BYTES_MAX = BATCH_TRANSACTIONS_MAX * 34 + 8
 """A MessagePack array of ids: 32 bytes each and two of length."""
@@ -45,13 +40,6 @@ IDS_BYTES_MAX = BATCH_TRANSACTIONS_MAX * 34 + 8
 
 BATCH_BODY_BYTES_MAX = BATCH_TRANSACTIONS_MAX * (TRANSACTION_BYTES_MAX + 3) + 8
 """The same of whole transactions, three bytes of length each."""
-
-OFFENCES = frozenset({Rejection.MALFORMED, Rejection.SIGNATURE_INVALID})
-"""What no honest client sends, and what costs a check to find."""
-
-BODY_OFFENCE = 20
-"""A body that is no array cost its reading: a megabyte as much as so many signatures."""
-
 
 RAW = Parameter("raw", FLAG, "1: also its exact bytes, when it is committed")
 ID = Parameter(
@@ -74,10 +62,10 @@ def build_json(value: object, status: int = 200) -> web.Response:
 class TransactionRoutes:
     """Submitting transactions, and finding out what became of them."""
 
-    def __init__(self, services: Services, bodies: BodyReader) -> None:
+    def __init__(self, services: Services, bodies: BodyReader, door: Door) -> None:
         self._services = services
         self._bodies = bodies
-        self._offenders = Offenders()
+        self._door = door
 
     def get_routes(self) -> list[Route]:
         """Return the addresses."""
@@ -120,60 +108,36 @@ class TransactionRoutes:
 
     async def submit(self, request: web.Request) -> web.Response:
         """Take one transaction."""
-        self._check_offender(request)
+        self._door.check(request.remote or "")
         with self._bodies.reserve(request, TRANSACTION_BYTES_MAX) as share:
             raw = await self._bodies.read(request, share)
-            outcome = (await self._submit(request, [raw]))[0]
-        answer = _build_submit_answer(outcome)
-        match outcome.status:
-            case "accepted" | "known":
-                return build_json(answer, 202)
-            case "busy":
-                raise refuse_busy(answer.detail or "no room for this transaction now", answer.error or "BUSY")
-            case _:
-                name = answer.error or "REFUSED"
-                raise ApiProblem(422, name, answer.detail or _explain(name), id=answer.id)
+            outcome = (await self._door.submit(request.remote or "", [raw]))[0]
+        refusal = find_refusal(outcome)
+        if refusal is None:
+            return build_json(_build_submit_answer(outcome), 202)
+        if outcome.status == "busy":
+            raise refuse_busy(refusal.detail)
+        raise ApiProblem(422, refusal.error, refusal.detail, id=outcome.id.hex())
 
     async def submit_batch(self, request: web.Request) -> web.Response:
         """Take many transactions; each has its own result, and only when none had room the whole is refused."""
-        self._check_offender(request)
+        self._door.check(request.remote or "")
         with self._bodies.reserve(request, BATCH_BODY_BYTES_MAX) as share:
             body = await self._bodies.read(request, share)
             try:
                 raws = decode_array(body, "transactions")
             except ApiProblem:
-                self._note_offence(request, BODY_OFFENCE)
+                self._door.note(request.remote or "", BODY_OFFENCE)
                 raise
-            outcomes = await self._submit(request, raws)
+            outcomes = await self._door.submit(request.remote or "", raws)
         if all(outcome.status == "busy" for outcome in outcomes):
             raise refuse_busy("no room for any of these transactions now")
         return build_json(BatchAnswer([_build_submit_answer(outcome) for outcome in outcomes]))
 
-    async def _submit(self, request: web.Request, raws: Sequence[bytes]) -> Sequence[SubmitOutcome]:
-        """Submit, and count what no honest client sends."""
-        outcomes = await self._services.submit(raws)
-        self._note_offence(request, sum(outcome.rejection in OFFENCES for outcome in outcomes))
-        return outcomes
-
-    def _check_offender(self, request: web.Request) -> None:
-        """Refuse the body of an address that got too much wrong.
-
-        Raises:
-            ApiProblem: 429.
-
-        """
-        wait_s = self._offenders.compute_wait_s(request.remote or "", asyncio.get_running_loop().time())
-        if wait_s > 0:
-            detail = "too many transactions from this address were malformed or wrongly signed"
-            raise ApiProblem(429, "TOO_MANY_INVALID", detail, retry_after_s=math.ceil(wait_s))
-
-    def _note_offence(self, request: web.Request, invalid: int) -> None:
-        self._offenders.note(request.remote or "", invalid, asyncio.get_running_loop().time())
-
     async def get_transaction(self, request: web.Request) -> web.Response:
         """Tell where a transaction stands; with ``raw=1`` also the bytes of one that is committed."""
         name = parse_digest(request.match_info["id"])
-        with_bytes = get_number(request, "raw", 0) != 0
+        with_bytes = get_flag(request, "raw")
         queries = self._services.queries
         committed = queries.find_transaction(name)
         if committed is not None:
@@ -275,16 +239,7 @@ class NodeRoutes:
 
 
 def _build_submit_answer(outcome: SubmitOutcome) -> SubmitAnswer:
-    name = outcome.id.hex()
-    match outcome.status:
-        case "accepted" | "known":
-            return SubmitAnswer(name, "accepted" if outcome.status == "accepted" else "known")
-        case "busy":
-            return SubmitAnswer(name, "refused", "BUSY", outcome.detail or "no room now; send it again later")
-        case _:
-            error = str(outcome.rejection or "REFUSED")
-            return SubmitAnswer(name, "refused", error, outcome.detail or _explain(error))
-
-
-def _explain(name: str) -> str:
-    return f"refused: {name}; docs/ledger says what to do"
+    refusal = find_refusal(outcome)
+    if refusal is not None:
+        return SubmitAnswer(outcome.id.hex(), "refused", refusal.error, refusal.detail)
+    return SubmitAnswer(outcome.id.hex(), "accepted" if outcome.status == "accepted" else "known")

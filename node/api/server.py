@@ -13,9 +13,9 @@ import structlog
 from aiohttp import web
 
 from node.api.errors import ApiProblem, build_error, build_http_error, encode_problem
+from node.api.fairness import PACES_ITSELF, Fairness
 from node.api.gate import ConnectionGate
-from node.api.paces import Measured, Paces
-from node.api.turns import Turnstile
+from node.api.paces import Measured
 
 FIRST_REQUEST_S = 8.0
 """A connection whose first request's line and headers are not there after this is closed: clients connect to ask."""
@@ -158,13 +158,15 @@ class ApiConnection(web.RequestHandler):
 
 
 def guard(
-    handler: Handler, check: Callable[[web.BaseRequest], web.Response | None], count: Counted
+    handler: Handler,
+    check: Callable[[web.BaseRequest], web.Response | None],
+    count: Counted,
+    fairness: Fairness,
 ) -> Handler:
     """Return a handler that answers in turns and at a pace, every failure in JSON, in bounded time, and counts it.
 
     ``check`` refuses before the address is even looked at; such requests, and failures, are counted without them.
     """
-    turnstile, paces = Turnstile(), Paces()
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         connection = request.protocol
@@ -172,21 +174,20 @@ def guard(
             return await answer_in_place(request)
 
     async def answer_in_place(request: web.BaseRequest) -> web.StreamResponse:
-        address, loop = request.remote or "", asyncio.get_running_loop()
-        wait_s = paces.spend(address, 0.0, loop.time())
-        if wait_s > 0:
-            await asyncio.sleep(wait_s)
-        await turnstile.enter(address)
+        address = request.remote or ""
+        await fairness.enter(address)
         measured = Measured(respond(request))
         try:
             return await measured
         finally:
-            paces.spend(address, measured.used_s, loop.time())
+            if PACES_ITSELF not in request:
+                fairness.spend(address, measured.used_s)
 
     async def respond(request: web.BaseRequest) -> web.StreamResponse:
         refusal = check(request)
         response = await _handle(handler, request) if refusal is None else refusal
-        response.headers.update(HEADERS)
+        if not response.prepared:
+            response.headers.update(HEADERS)
         is_routed = refusal is None and response.status < web.HTTPInternalServerError.status_code
         count(request if is_routed else None, response.status)
         await _write(request, response)

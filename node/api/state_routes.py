@@ -138,7 +138,7 @@ class StateRoutes:
     async def get_account(self, request: web.Request) -> web.Response:
         """Show an account by id or name, with ``proof=1`` its records, each with its state proof."""
         text = get_text(request.match_info["account"], "account")
-        with_proof = get_number(request, "proof", 0) != 0
+        with_proof = get_flag(request, "proof")
         with self._queries.open() as pinned:
             view = self._queries.get_account(pinned, text)
             if view is None:
