@@ -56,7 +56,7 @@ FORGET_BLOCKS = 16
 PROOFS_PER_MESSAGE = 250
 """100 kB with certificates of four validators."""
 
-LEFT, TOO_SLOW = "LEFT", "TOO_SLOW"
+LEFT, TOO_SLOW = "left", "TOO_SLOW"
 
 CLOSE_S = 1.0
 """How long a client may take to answer a close frame."""
