@@ -35,7 +35,7 @@ SEEDS ?= 2000
 FIRST ?= 0
 JOBS ?= 2
 
-.PHONY: help demo test check chaos soak fuzz sim twins mutants members corruption reliability reliability-record api openapi lock clean
+.PHONY: help image demo test check chaos soak fuzz sim twins mutants members corruption reliability reliability-record api openapi lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,12 @@ $(STAMP): requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
 	@touch $@
+
+# What builds the image: docker, or podman, which reads .dockerignore as well.
+CONTAINER ?= docker
+
+image: ## the container image gridbft, of the pinned wheels: make image CONTAINER=podman
+	$(CONTAINER) build --file Containerfile --tag gridbft .
 
 demo: $(STAMP) ## a whole energy community on this machine, on real data
 	$(BIN)/gridbft demo

@@ -57,6 +57,7 @@ def new(
     talk(f"Copy each of {', '.join(home.name for home in network.homes)} to its machine and start it there:")
     for home in network.homes:
         talk(f"  gridbft start --home {home}")
+    talk(f"Or all of them as containers: {network.directory / 'compose.yaml'}")
     talk(f"Members need client.toml and genesis.bin; keep {network.utility_key} to yourself.")
 
 

@@ -1,18 +1,21 @@
 """A new network on disk: keys, certificates, the genesis, and a home directory for each validator.
 
     DIR/genesis.bin, DIR/client.toml      what a member's wallet needs to know
+    DIR/compose.yaml                      the validators as containers
     DIR/utility/NAME.key                  the utility's wallet
     DIR/<validator>/                      config.toml, genesis.bin, keys/node.key: copy it to the validator's machine
 
 Everything is made beside DIR and appears under its name at once: an interrupted run leaves no half network.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cli.certificates import make_tls_identity
 from cli.client_settings import ClientSettings, ValidatorEnd, render_client_settings
+from cli.compose import render_compose
 from cli.drafts import open_draft, write_new
 from cli.failure import build_usage_error
 from cli.network_spec import NetworkSpec, ValidatorSpec, build_consensus_parameters, build_energy_parameters
@@ -26,6 +29,7 @@ from vm.genesis import GENESIS_VERSION, Genesis, GenesisAccount, find_genesis_pr
 
 GENESIS_NAME = "genesis.bin"
 CLIENT_NAME = "client.toml"
+COMPOSE_NAME = "compose.yaml"
 CONFIG_NAME = "config.toml"
 UTILITY_DIRECTORY = "utility"
 
@@ -89,6 +93,7 @@ def _write_network(
     draft.chmod(0o755)  # the directory itself is no secret: key files and their directories are the owner's
     write_new(draft / GENESIS_NAME, content)
     write_new(draft / CLIENT_NAME, render_client_settings(_build_client_settings(spec)).encode())
+    write_new(draft / COMPOSE_NAME, render_compose(spec, os.getuid(), os.getgid()).encode())
     for index, validator in enumerate(spec.validators):
         write_new(draft / validator.name / GENESIS_NAME, content)
         write_new(draft / validator.name / CONFIG_NAME, render_config(spec, index).encode())
