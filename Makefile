@@ -35,7 +35,11 @@ SEEDS ?= 2000
 FIRST ?= 0
 JOBS ?= 2
 
-.PHONY: help image demo test check chaos soak fuzz sim twins mutants members corruption reliability reliability-record api openapi lock clean
+BENCH ?= run.json
+bench: $(STAMP) ## what a network of this machine takes, in under ten minutes, written to BENCH
+	$(BIN)/gridbft bench run short -o $(BENCH)
+
+.PHONY: help image demo test check bench chaos soak fuzz sim twins mutants members corruption reliability reliability-record api openapi lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

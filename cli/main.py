@@ -14,6 +14,7 @@ import typer
 from cli import (
     agreement,
     backup,
+    bench,
     collect,
     events,
     export,
@@ -82,6 +83,7 @@ app.command()(bill)
 app.command()(verify)
 app.add_typer(settings.app, name="config")
 app.add_typer(logs.app, name="logs")
+app.add_typer(bench.app, name="bench")
 
 INTERRUPTED = 130
 """What a shell expects of a command that Ctrl-C ended."""

@@ -1,15 +1,14 @@
 """The report of a simulation: one HTML file with its plots inside, the same numbers as the JSON."""
 
 import html
-import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cli.failure import CliError
+from cli.plots import draw, import_figure, write_page
 from cli.simulate.options import SimulationOptions
 from cli.simulate.result import Simulated
 from meter.home.model import WH_PER_KWH, Array
@@ -17,14 +16,7 @@ from meter.home.participant import MICRO, Outcome
 
 HOMES_SHOWN_MAX = 40
 """Bars of more homes than this are thinner than a line: the largest gains are shown."""
-WIDTH, HEIGHT = 9.0, 3.4
 ALONE, TOGETHER, GRID = "#8c8c8c", "#1f6f8b", "#c0504d"
-
-STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
-h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}svg{width:100%;height:auto}
-table{border-collapse:collapse}td,th{padding:.15rem .8rem .15rem
-0;text-align:right}td:first-child,th:first-child{text-align:left}
-pre{background:#f4f4f4;padding:.7rem;overflow:auto;font-size:.8rem}"""
 
 
 def write_report(
@@ -36,15 +28,12 @@ def write_report(
         CliError: the extra is not installed, or the disk refuses.
 
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise CliError("-o needs the extra `report`: install gridbft[report]") from None
+    figure = import_figure()
     sections = [
-        ("Convergence", _draw(Figure, 2, lambda axes: _plot_convergence(axes, days))),
-        ("Prices and trades", _draw(Figure, 2, lambda axes: _plot_day(axes, days, options))),
-        ("Each home", _draw(Figure, 2, lambda axes: _plot_homes(axes, days))),
-        ("Exchange with the grid", _draw(Figure, 1, lambda axes: _plot_grid(axes, days))),
+        ("Convergence", draw(figure, 2, lambda axes: _plot_convergence(axes, days))),
+        ("Prices and trades", draw(figure, 2, lambda axes: _plot_day(axes, days, options))),
+        ("Each home", draw(figure, 2, lambda axes: _plot_homes(axes, days))),
+        ("Exchange with the grid", draw(figure, 1, lambda axes: _plot_grid(axes, days))),
     ]
     body = [
         "<h1>Homes that trade a day ahead</h1>",
@@ -56,14 +45,7 @@ def write_report(
         "<h2>The numbers</h2>",
         f"<pre>{html.escape(json.dumps(numbers, ensure_ascii=False, indent=1))}</pre>",
     ]
-    text = (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Transactive energy management</title>'
-        f"<style>{STYLE}</style><body>{''.join(body)}</body></html>\n"
-    )
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise CliError(f"-o {path}: {error.strerror or error}") from None
+    write_page(path, "Transactive energy management", body)
 
 
 def compute_peaks(profile: Array, slot_hours: float) -> tuple[float, float]:
@@ -81,16 +63,6 @@ def compute_grid_profiles(each: Simulated) -> tuple[Array, Array]:
     )
     together = sum((o.plan.grid_kwh - o.plan.feed_in_kwh for o in outcomes), np.zeros(len(each.day.starts_s)))
     return alone, together
-
-
-def _draw(figure_type: Callable[..., Any], panels: int, plot: Callable[[Any], None]) -> str:
-    """Return a drawing as SVG without its XML heading."""
-    figure = figure_type(figsize=(WIDTH, HEIGHT * panels), layout="constrained")
-    plot(figure.subplots(panels, 1, squeeze=False)[:, 0])
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]
 
 
 def _plot_convergence(axes: Any, days: Sequence[Simulated]) -> None:  # noqa: ANN401  # axes have no public type here

@@ -1,0 +1,30 @@
+"""One adapter for each system under load, and each way into it; ``open_adapter`` opens one by its name."""
+
+from contextlib import AbstractAsyncContextManager
+
+from benchmarks.adapters.cometbft import open_cometbft
+from benchmarks.adapters.etcd import open_etcd
+from benchmarks.adapters.gridbft import open_gridbft
+from benchmarks.harness.load import Adapter, LoadOrder
+
+NAMES = ("gridbft-batch", "gridbft-single", "cometbft", "etcd")
+
+
+def open_adapter(order: LoadOrder) -> AbstractAsyncContextManager[Adapter]:
+    """Return what opens the adapter that the order names.
+
+    Raises:
+        ValueError: there is none of this name.
+
+    """
+    match order.adapter:
+        case "gridbft-batch":
+            return open_gridbft(order, is_single=False)
+        case "gridbft-single":
+            return open_gridbft(order, is_single=True)
+        case "cometbft":
+            return open_cometbft(order)
+        case "etcd":
+            return open_etcd(order)
+        case _:
+            raise ValueError(f"no adapter {order.adapter!r}; there are {', '.join(NAMES)}")

@@ -1,0 +1,204 @@
+"""gridbft under load: each validator takes its share; blocks are believed by their certificates.
+
+The client follows the chain at one validator. Of each certified block it checks the certificate against the genesis and
+the receipts' root over all receipts: then every transaction of the block is confirmed.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from itertools import count
+from pathlib import Path
+from typing import TypeVar
+
+import aiohttp
+import msgspec
+
+from benchmarks.harness.load import Adapter, LoadOrder, Outcome, Unit
+from meter.proofs import ReceiptVerifier, build_trust_anchor, read_certificate
+from primitives.encoding import encode
+from primitives.merkle import compute_merkle_root
+from vm.genesis import decode_genesis
+from vm.receipt import Receipt, Rejection
+
+T = TypeVar("T")
+
+WAIT_MS = 2000
+RETRY_S = 0.05
+"""After a validator refused or did not answer: the next one is asked."""
+ATTEMPTS_MAX = 400
+CONNECTIONS_MAX = 400
+"""To one validator: below what it takes from one address."""
+TAKEN = frozenset({"accepted", "known"})
+BUSY = frozenset({"BUSY", "TOO_MANY_REQUESTS"})
+UNCONSUMED = frozenset(
+    {
+        Rejection.MALFORMED,
+        Rejection.OTHER_CHAIN,
+        Rejection.ACCOUNT_UNKNOWN,
+        Rejection.KEY_NOT_CURRENT,
+        Rejection.SUSPENDED,
+        Rejection.EXPIRED,
+        Rejection.NONCE_TOO_FAR,
+        Rejection.NONCE_TOO_OLD,
+        Rejection.NONCE_USED,
+        Rejection.QUOTA_EXCEEDED,
+    }
+)
+"""Refusals that leave the nonce unused (``vm/admission.py:check_account``), as the receipt then says."""
+
+
+class _Submitted(msgspec.Struct, frozen=True):
+    status: str
+    error: str | None = None
+
+
+class _Batch(msgspec.Struct, frozen=True):
+    results: list[_Submitted]
+
+
+class _Transaction(msgspec.Struct, frozen=True):
+    id: str
+    rejection: str | None = None
+
+
+class _Block(msgspec.Struct, frozen=True):
+    height: int
+    transactions: list[_Transaction]
+    certificate: bytes | None = None
+
+
+class _Latest(msgspec.Struct, frozen=True):
+    height: int
+
+
+@asynccontextmanager
+async def open_gridbft(order: LoadOrder, *, is_single: bool) -> AsyncIterator[Adapter]:
+    """Open connections to the validators."""
+    genesis = decode_genesis(await asyncio.to_thread(Path(order.genesis).read_bytes))
+    verifier = ReceiptVerifier(build_trust_anchor(genesis))
+    connector = aiohttp.TCPConnector(limit=0, limit_per_host=CONNECTIONS_MAX)
+    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=15)) as session:
+        adapter = _Gridbft(session, order.urls, verifier, is_single=is_single)
+        await adapter.begin()
+        yield adapter
+
+
+class _Gridbft:
+    def __init__(
+        self, session: aiohttp.ClientSession, urls: list[str], verifier: ReceiptVerifier, *, is_single: bool
+    ) -> None:
+        self._session = session
+        self._urls = urls
+        self._verifier = verifier
+        self._is_single = is_single
+        self._turn = count()
+        self._height = 0
+        self._newest = b""
+
+    async def begin(self) -> None:
+        """Learn where the chain stands."""
+        self._height = (await self._get(self._urls[0], "/v1/blocks/latest", _Latest)).height
+
+    async def submit(self, units: Sequence[Unit]) -> Outcome:
+        """Hand units to one validator after the other, all together or each in a request of its own."""
+        self._newest = units[-1].name
+        if not self._is_single:
+            return await self._submit_together(units, next(self._turn))
+        outcomes = await asyncio.gather(*(self._submit_one(unit, next(self._turn)) for unit in units))
+        return Outcome({name: why for outcome in outcomes for name, why in outcome.refused.items()})
+
+    async def watch(self, on_confirmed: Callable[[bytes], None]) -> None:
+        """Follow the chain block by block, at the next validator when one fails."""
+        number = 0
+        while True:
+            url = self._urls[number % len(self._urls)]
+            try:
+                await self._await_height(url)
+                await self._read_blocks(url, on_confirmed)
+            except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError):
+                number += 1
+                await asyncio.sleep(RETRY_S)
+
+    async def _submit_together(self, units: Sequence[Unit], turn: int) -> Outcome:
+        body = encode(tuple(unit.body for unit in units))
+        results: list[_Submitted] = []
+        for attempt in range(ATTEMPTS_MAX):
+            url = self._urls[(turn + attempt) % len(self._urls)]
+            try:
+                async with self._session.post(f"{url}/v1/transactions/batch", data=body) as response:
+                    content = await response.read()
+                    if response.ok:
+                        results = msgspec.json.decode(content, type=_Batch).results
+            except (aiohttp.ClientError, TimeoutError, OSError):
+                pass
+            if results and not any(result.error in BUSY for result in results):
+                break
+            await asyncio.sleep(RETRY_S)
+        answered = results or [_Submitted("refused", "UNREACHABLE")] * len(units)
+        return Outcome(
+            {
+                unit.name: result.error or result.status
+                for unit, result in zip(units, answered, strict=True)
+                if result.status not in TAKEN
+            }
+        )
+
+    async def _submit_one(self, unit: Unit, turn: int) -> Outcome:
+        reason: object = "UNREACHABLE"
+        for attempt in range(ATTEMPTS_MAX):
+            url = self._urls[(turn + attempt) % len(self._urls)]
+            try:
+                async with self._session.post(f"{url}/v1/transactions", data=unit.body) as response:
+                    content = await response.read()
+                    if response.ok:
+                        return Outcome({})
+                    reason = msgspec.json.decode(content, type=dict[str, object]).get("error", "REFUSED")
+            except (aiohttp.ClientError, TimeoutError, OSError):
+                pass
+            if reason not in BUSY | {"UNREACHABLE"}:
+                break
+            await asyncio.sleep(RETRY_S)
+        return Outcome({unit.name: str(reason)})
+
+    async def _await_height(self, url: str) -> None:
+        """Wait until the newest transaction, or any after it, is certified: a long poll, no busy loop."""
+        if not self._newest:
+            await asyncio.sleep(RETRY_S)
+            return
+        body = encode((self._newest,))
+        async with self._session.post(
+            f"{url}/v1/proofs", data=body, params={"wait_ms": str(WAIT_MS)}
+        ) as response:
+            await response.read()
+
+    async def _read_blocks(self, url: str, on_confirmed: Callable[[bytes], None]) -> None:
+        latest = (await self._get(url, "/v1/blocks/latest", _Latest)).height
+        while self._height < latest:
+            block = await self._get(url, f"/v1/blocks/{self._height + 1}", _Block)
+            self._check(block)
+            for transaction in block.transactions:
+                if transaction.rejection is None:
+                    on_confirmed(bytes.fromhex(transaction.id))
+            self._height = block.height
+
+    def _check(self, block: _Block) -> None:
+        """Believe a block, or end the run: a forged one must not become a figure."""
+        if block.certificate is None:
+            raise TimeoutError
+        certificate = read_certificate(block.certificate)
+        receipts = [
+            encode(Receipt(bytes.fromhex(each.id), each.rejection, consumed=each.rejection not in UNCONSUMED))
+            for each in block.transactions
+        ]
+        problem = self._verifier.check_certificate(certificate)
+        if problem is None and compute_merkle_root(receipts) != certificate.header.receipts_root:
+            problem = "its receipts are not those of its header"
+        if problem is not None:
+            raise ValueError(f"block {block.height} proves nothing: {problem}")
+
+    async def _get(self, url: str, path: str, expected: type[T]) -> T:
+        async with self._session.get(url + path) as response:
+            content = await response.read()
+            response.raise_for_status()
+            return msgspec.json.decode(content, type=expected)
