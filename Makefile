@@ -142,6 +142,10 @@ lock: $(STAMP) ## pin the dependencies of pyproject.toml in requirements.txt
 	    --generate-hashes --no-header --no-annotate -o "$$tool/pins" && \
 	cat "$$tool/header" "$$tool/pins" > requirements.txt
 
+.PHONY: wheels
+wheels: $(STAMP) ## write which wheel each machine gets of each dependency, as the index has them
+	$(BIN)/python -m tests.architecture.wheels
+
 clean: ## remove the environment, caches and builds
 	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find $(PACKAGES) tests -name __pycache__ -type d -prune -exec rm -rf {} +
