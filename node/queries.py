@@ -66,6 +66,14 @@ class BlockView:
 
 
 @dataclass(frozen=True, slots=True)
+class BlockSummary:
+    """A certified block in a list."""
+
+    header: BlockHeader
+    receipts: tuple[Receipt, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ValidatorsView:
     """The validators of an epoch at the pinned height, and the highest certified block that each signed."""
 
@@ -169,6 +177,24 @@ class Queries:
             self._chain.get_receipts(height),
             self._chain.get_certificate(height),
         )
+
+    def list_blocks(self, before: int, max_count: int) -> list[BlockSummary]:
+        """Return certified blocks below ``before``, newest first, as far as they are kept."""
+        newest = min(before - 1, self.certified_height)
+        oldest = max(self._chain.get_pruned_height(), newest - max_count, 0)
+        found = []
+        for height in range(newest, oldest, -1):
+            header, receipts = (
+                self._chain.get_header(Height(height)),
+                self._chain.get_receipts(Height(height)),
+            )
+            if header is not None:
+                found.append(BlockSummary(header, receipts))
+        return found
+
+    def iterate_evidence(self, after: int) -> Iterator[tuple[int, bytes]]:
+        """Yield contradictions of validators that this one has seen, with their numbers, those beyond ``after``."""
+        return ((number, pair) for number, pair in self._chain.iterate_numbered_evidence() if number > after)
 
     # Validators
 

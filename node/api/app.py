@@ -9,11 +9,13 @@ from typing import Protocol
 import structlog
 from aiohttp import web
 
+from node.api.chain_routes import ChainRoutes
 from node.api.door import Door
 from node.api.errors import ApiProblem, build_error, refuse_busy
 from node.api.event_routes import EventRoutes
 from node.api.fairness import Fairness
 from node.api.gate import ConnectionGate
+from node.api.market_routes import MarketRoutes
 from node.api.openapi import DocumentRoutes
 from node.api.requests import BodyReader
 from node.api.round_routes import RoundRoutes
@@ -92,7 +94,9 @@ def build_routes(services: Services, config: ApiConfig, fairness: Fairness) -> l
     kinds: list[Declaring] = [
         TransactionRoutes(services, bodies, door),
         SubmitStreamRoutes(services, bodies, door, fairness, places),
+        ChainRoutes(services),
         StateRoutes(services),
+        MarketRoutes(services),
         EventRoutes(services),
         RoundRoutes(services),
         ValidatorRoutes(services),
@@ -108,7 +112,9 @@ def list_declared() -> list[Route]:
         *(
             TransactionRoutes,
             SubmitStreamRoutes,
+            ChainRoutes,
             StateRoutes,
+            MarketRoutes,
             EventRoutes,
             RoundRoutes,
             ValidatorRoutes,

@@ -62,7 +62,23 @@ RecordAnswer = Annotated[
     ),
 ]
 TotalsAnswer = Annotated[Fields, _show(describe_fields(BillTotals))]
-SlotAnswer = Annotated[Fields, _show(describe_fields(Slot, slot_s=int, status=str, height=int))]
+SlotAnswer = Annotated[
+    Fields,
+    _show(
+        {
+            **describe_fields(
+                Slot,
+                slot_s=int,
+                status=str,
+                height=int,
+                records=list[dict[str, str]],
+                certificate=bytes | None,
+            ),
+            "required": sorted({*Slot.__struct_fields__, "slot_s", "status", "height"}),
+            "description": "A slot. `records` and `certificate` are there when a proof was asked for.",
+        }
+    ),
+]
 RoundFields = Annotated[Fields, _show(describe_fields(Round))]
 EventFields = Annotated[Fields, _show(describe_fields(Event, paid_up_to=str))]
 HomeFields = Annotated[Fields, _show(describe_fields(Choice, account=str, home=str))]
@@ -270,7 +286,7 @@ class RegistersAnswer(msgspec.Struct, frozen=True):
 
 
 class MeterAnswer(msgspec.Struct, frozen=True):
-    """A meter; its name is its home's."""
+    """A meter; its name is its home's. With proofs: its record and its newest registers, and the certificate."""
 
     account: str
     home: str
@@ -281,6 +297,8 @@ class MeterAnswer(msgspec.Struct, frozen=True):
     opening_export_wh: int
     latest: RegistersAnswer
     height: int
+    records: list[RecordAnswer] = []
+    certificate: bytes | None = None
 
 
 class MetersAnswer(msgspec.Struct, frozen=True):
@@ -330,7 +348,12 @@ class EventAnswer(msgspec.Struct, frozen=True):
     certificate: bytes | None
 
 
-def build_meter(view: MeterView, height: int) -> MeterAnswer:
+def build_meter(
+    view: MeterView,
+    height: int,
+    records: list[RecordAnswer] | None = None,
+    certificate: bytes | None = None,
+) -> MeterAnswer:
     """Return a meter as shown."""
     meter, latest = view.meter, view.latest
     return MeterAnswer(
@@ -343,6 +366,8 @@ def build_meter(view: MeterView, height: int) -> MeterAnswer:
         opening_export_wh=meter.opening_export_wh,
         latest=RegistersAnswer(latest.time_s, latest.import_wh, latest.export_wh, latest.pagination),
         height=height,
+        records=records or [],
+        certificate=certificate,
     )
 
 

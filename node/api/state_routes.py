@@ -24,13 +24,11 @@ from node.api.schemas import (
     MeterAnswer,
     MetersAnswer,
     RecordAnswer,
-    SlotAnswer,
     build_account,
     build_block,
     build_line,
     build_meter,
     build_record,
-    build_slot,
     get_fields,
 )
 from node.api.services import Services
@@ -38,7 +36,7 @@ from node.pinned_state import PinnedState
 from primitives.encoding import Struct, encode
 from primitives.ids import Height
 from vm.contracts.energy.queries import BILL_SLOTS_MAX, MeterView, compute_totals
-from vm.contracts.energy.records import get_meter_key
+from vm.contracts.energy.records import get_latest_key, get_meter_key
 from vm.contracts.ledger import Asset, Balance, get_balance_key
 from vm.contracts.permissions import get_account_key, read_account
 from vm.state import read_record
@@ -97,13 +95,7 @@ class StateRoutes:
                 *("GET", "/v1/meters/{meter}", self.get_meter),
                 answers={200: Answer("the meter", shape=MeterAnswer)},
                 problems=(*STATE, "NOT_FOUND"),
-                parameters=(METER,),
-            ),
-            Route(
-                *("GET", "/v1/slots/{start}", self.get_slot),
-                answers={200: Answer("the slot", shape=SlotAnswer)},
-                problems=(*STATE, "NOT_FOUND"),
-                parameters=(START,),
+                parameters=(METER, PROOF),
             ),
             Route(
                 *("GET", "/v1/bills/{meter}", self.get_bill),
@@ -164,19 +156,20 @@ class StateRoutes:
             return build_json(MetersAnswer(pinned.height, page, following))
 
     async def get_meter(self, request: web.Request) -> web.Response:
-        """Show a meter by id or name."""
+        """Show a meter by id or name, with ``proof=1`` its records, each with its state proof."""
+        with_proof = get_flag(request, "proof")
         with self._queries.open() as pinned:
             view = self._find_meter(request, pinned)
-            return build_json(build_meter(view, pinned.height))
-
-    async def get_slot(self, request: web.Request) -> web.Response:
-        """Show a slot by its start."""
-        slot_s = parse_number("start", request.match_info["start"])
-        with self._queries.open() as pinned:
-            slot = self._queries.get_slot(pinned.state, slot_s)
-            if slot is None:
-                raise refuse_unknown(f"nothing has happened in slot {slot_s} up to height {pinned.height}")
-            return build_json(build_slot(slot_s, slot, pinned.height))
+            if not with_proof:
+                return build_json(build_meter(view, pinned.height))
+            shown: list[tuple[bytes, Struct]] = [
+                (get_meter_key(view.account), view.meter),
+                (get_latest_key(view.account), view.latest),
+            ]
+            records = [build_record(key, record, pinned.prove(key)) for key, record in shown]
+            certificate = pinned.certificate
+            proof = None if certificate is None else encode(certificate)
+            return build_json(build_meter(view, pinned.height, records, proof))
 
     async def get_bill(self, request: web.Request) -> web.Response:
         """Show a meter's settled slots from ``first`` to ``last``, with ``proof=1`` each one with its state proof."""

@@ -331,8 +331,13 @@ class ChainStore(StateView):
 
     def iterate_evidence(self) -> Iterator[bytes]:
         """Yield the evidence, oldest first."""
-        for _, value in self._store.iterate(keys.EVIDENCE):
+        for _, value in self.iterate_numbered_evidence():
             yield value
+
+    def iterate_numbered_evidence(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the evidence with its number, oldest first; the numbers of what is kept have no gap."""
+        for key, value in self._store.iterate(keys.EVIDENCE):
+            yield int.from_bytes(key[len(keys.EVIDENCE) :], "big"), value
 
     def estimate_size(self) -> int:
         """Return about how many bytes the chain takes on disk."""

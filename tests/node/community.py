@@ -92,6 +92,7 @@ class MemoryChain:
         self.certificates: dict[int, Certificate] = {}
         self.places: dict[bytes, tuple[Height, int]] = {}
         self.handovers: list[Handover] = []
+        self.evidence: list[bytes] = []
         self.pruned = 0
 
     def get_pruned_height(self) -> Height:
@@ -111,6 +112,9 @@ class MemoryChain:
 
     def find_transaction(self, transaction_id: bytes) -> tuple[Height, int] | None:
         return self.places.get(transaction_id)
+
+    def iterate_numbered_evidence(self) -> Iterator[tuple[int, bytes]]:
+        return iter(enumerate(self.evidence))
 
     def iterate_handovers(self, first: Epoch) -> Iterator[Handover]:
         return iter(self.handovers[first:])
