@@ -37,6 +37,7 @@ from cli.balance import balance
 from cli.bill import bill
 from cli.console import talk
 from cli.demo.command import demo
+from cli.doctor import doctor
 from cli.failure import CliError, ExitCode
 from cli.monitoring import command as monitoring
 from cli.options import HOME_VARIABLE, GlobalFlags
@@ -59,6 +60,7 @@ app.add_typer(simulate.app, name="simulate")
 app.add_typer(network.app, name="network")
 app.command()(start)
 app.command()(recover)
+app.command()(doctor)
 app.add_typer(inspection.app, name="inspect")
 app.add_typer(export.app, name="export")
 app.add_typer(reset.app, name="reset")

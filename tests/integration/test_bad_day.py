@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,22 @@ async def change_levels(community: Community, running: Validator) -> None:
     assert {line.split()[1] for line in shown.splitlines()} == {"info"}
 
 
+async def look_over(community: Community, running: Validator, bundle: Path) -> None:
+    """The checks see a node that runs, and whom it talks to; how fast this machine's disk is does not matter here."""
+    process = await community.start_cli("doctor", "--json", "--bundle", bundle, "--home", running.home)
+    out, talk = await process.communicate()
+    assert b"Traceback" not in talk
+    found = {each["check"]: each for each in json.loads(out)["findings"]}
+    for check in ("node", "ports", "peers_api", "peers_p2p", "same_genesis", "journal", "store", "config"):
+        assert found[check]["level"] == "ok", found[check]
+    assert found["peers_api"]["said"] == "3 validators were asked, all answered"
+    assert "stepped" in found["settings"]["said"]
+    with tarfile.open(bundle) as archive:
+        metrics = archive.extractfile("gridbft-doctor/metrics.txt")
+        assert metrics is not None
+        assert b"gridbft_chain_height" in metrics.read()
+
+
 async def look_into(community: Community, stopped: Validator) -> None:
     """What was acknowledged last is found on the disk, and the journal says what was signed."""
     name, outcome = next(reversed(community.acknowledged.items()))
@@ -71,6 +88,7 @@ def test_a_home_is_looked_into_reset_and_caught_up_and_another_begins_from_its_s
             await community.deliver([community.sign_grant()])
         await refuse_what_runs(community, patient)
         await change_levels(community, patient)
+        await look_over(community, patient, tmp_path / "bundle.tar.gz")
         await community.wait_agreed()
         await patient.stop()
         await look_into(community, patient)
