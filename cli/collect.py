@@ -1,5 +1,6 @@
 """`gridbft collect`: a home's meter is read all day, and each slot gets its signed reading."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from meter.sources.devices import Device, Opener
 
 WINDOW_DEFAULT_S = 60
+BROKER_PASSWORD_VARIABLE = "GRIDBFT_MQTT_PASSWORD"  # noqa: S105  # the name of a variable is no secret
 EXTRA_MISSING = "install gridbft[collect]"
 
 app = typer.Typer(
@@ -101,3 +103,122 @@ def _find_opener(device: "Device", line: str) -> "Opener":
 def build_missing(library: str) -> CliError:
     """Return the end of a command whose extra is not installed."""
     return CliError(f"{library} is missing: {EXTRA_MISSING}")
+
+
+@app.command()
+def mqtt(
+    *,
+    broker: Annotated[str, typer.Option("--broker", metavar="URL", help="mqtt[s]://[USER@]HOST[:PORT]")],
+    map_name: Annotated[
+        str,
+        typer.Option(
+            "--map",
+            metavar="MAP",
+            help="homeassistant, homeassistant-json, shelly-em, shelly-pm, shelly-switch, tasmota, or a file .toml.",
+        ),
+    ],
+    topic: Annotated[
+        str,
+        typer.Option(
+            "--topic",
+            metavar="NAME",
+            help="The device's name, or the beginning of the topics, of a built-in map.",
+        ),
+    ] = "",
+    broker_password_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--broker-password-file",
+            metavar="FILE",
+            help=f"The broker's password. (environment: {BROKER_PASSWORD_VARIABLE})",
+            show_default=False,
+        ),
+    ] = None,
+    broker_ca: Annotated[
+        Path | None,
+        typer.Option(
+            "--broker-ca",
+            metavar="FILE",
+            help="Certificates to trust. (default: the system's)",
+            show_default=False,
+        ),
+    ] = None,
+    meter: MeterOption = None,
+    window_s: WindowOption = WINDOW_DEFAULT_S,
+    home: HomeOption = None,
+    node: NodeOption = None,
+    passphrase_file: PassphraseFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read what a gadget publishes: Home Assistant, Shelly, Tasmota, or a map of your own."""
+    from cli.collecting import Wish, collect
+    from meter.sources.mqtt_maps import MapError, MessageReader, build_map, read_map
+
+    try:
+        from meter.sources.mqtt import BrokerError, parse_broker, read_mqtt
+    except ModuleNotFoundError:
+        raise build_missing("aiomqtt") from None
+    password = _read_broker_password(broker_password_file)
+    try:
+        found = read_map(Path(map_name)) if map_name.endswith(".toml") else build_map(map_name, topic)
+        place = parse_broker(broker, password, None if broker_ca is None else str(broker_ca))
+    except MapError as error:
+        raise build_usage_error(f"--map {error}") from None
+    except BrokerError as error:
+        raise build_usage_error(f"--broker: {error}") from None
+    wish = Wish(home, node, meter, passphrase_file, window_s, as_json)
+    collect(
+        wish, f"mqtt {place.host}:{place.port} {map_name}", lambda: read_mqtt(place, MessageReader(found))
+    )
+
+
+@app.command()
+def modbus(
+    *,
+    device: Annotated[
+        str, typer.Option("--device", metavar="DEVICE", help="tcp://HOST[:PORT]; port 502 by itself.")
+    ],
+    unit: Annotated[
+        int, typer.Option("--unit", min=0, max=255, metavar="N", help="The device's unit number.")
+    ] = 1,
+    every_s: Annotated[
+        int, typer.Option("--every-s", min=1, max=60, metavar="S", help="Seconds between two questions.")
+    ] = 10,
+    meter: MeterOption = None,
+    window_s: WindowOption = WINDOW_DEFAULT_S,
+    home: HomeOption = None,
+    node: NodeOption = None,
+    passphrase_file: PassphraseFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask a SunSpec meter over Modbus TCP: models 201 to 204."""
+    from cli.collecting import Wish, collect
+    from meter.sources.devices import DeviceError, parse_tcp
+
+    try:
+        from meter.sources.modbus import PORT_DEFAULT, read_modbus
+    except ModuleNotFoundError:
+        raise build_missing("pymodbus") from None
+    try:
+        found = parse_tcp(device, PORT_DEFAULT)
+    except DeviceError as error:
+        raise build_usage_error(f"--device {error}") from None
+    wish = Wish(home, node, meter, passphrase_file, window_s, as_json)
+    collect(wish, f"modbus {device}", lambda: read_modbus(found, unit, every_s))
+
+
+def _read_broker_password(path: Path | None) -> str | None:
+    """Return the broker's password from its file, else from the environment, else none."""
+    import os
+
+    from cli.passphrase import PASSPHRASE_BYTES_MAX
+
+    if path is None:
+        return os.environ.get(BROKER_PASSWORD_VARIABLE)
+    try:
+        with path.open("rb") as file:
+            return file.read(PASSPHRASE_BYTES_MAX).rstrip(b"\r\n").decode()
+    except OSError as error:
+        raise build_usage_error(f"--broker-password-file {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise build_usage_error(f"--broker-password-file {path}: not UTF-8 text") from None

@@ -1,6 +1,7 @@
 """What every `gridbft collect` does: open the meter's key and spool, run source and delivery, and end well."""
 
 import asyncio
+import logging
 import signal
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from meter.client import Client
 
 PATIENCE = ClientSettings(request_timeout_s=5.0, rounds=2, resend_after_s=5.0)
+LIBRARIES = ("pymodbus.logging", "mqtt", "aiomqtt")
 LAST_ATTEMPTS = 3
 """After the end of a file: three attempts of half a minute each, then the next run takes up what waits."""
 
@@ -62,6 +64,8 @@ def collect(wish: Wish, source: str, observe: Callable[[], AsyncGenerator[Observ
         raise build_usage_error(f"--window-s: from 0 to less than a slot of {genesis.energy.slot_s} s")
     key = open_wallet_key(home, name, wish.passphrase_file, KeyKind.METER)
     path = home.directory / COLLECT_DIRECTORY / f"{name}.json"
+    for library in LIBRARIES:  # what they would say stands in the link's state
+        logging.getLogger(library).setLevel(logging.CRITICAL + 1)
     try:
         with open_spool(path.with_suffix(".db"), genesis.compute_hash()) as spool:
             state = read_state(path, name)
