@@ -105,44 +105,47 @@ def build_missing(library: str) -> CliError:
     return CliError(f"{library} is missing: {EXTRA_MISSING}")
 
 
+BrokerOption = Annotated[str, typer.Option("--broker", metavar="URL", help="mqtt[s]://[USER@]HOST[:PORT]")]
+MapOption = Annotated[
+    str,
+    typer.Option(
+        "--map",
+        metavar="MAP",
+        help="homeassistant, homeassistant-json, shelly-em, shelly-pm, shelly-switch, tasmota, or a file .toml.",
+    ),
+]
+TopicOption = Annotated[
+    str,
+    typer.Option("--topic", metavar="NAME", help="The device, or how the topics begin, of a built-in map."),
+]
+BrokerPasswordOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--broker-password-file",
+        metavar="FILE",
+        help=f"The broker's password. (environment: {BROKER_PASSWORD_VARIABLE})",
+        show_default=False,
+    ),
+]
+BrokerCaOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--broker-ca",
+        metavar="FILE",
+        help="Certificates to trust. (default: the system's)",
+        show_default=False,
+    ),
+]
+
+
 @app.command()
 def mqtt(
     *,
-    broker: Annotated[str, typer.Option("--broker", metavar="URL", help="mqtt[s]://[USER@]HOST[:PORT]")],
-    map_name: Annotated[
-        str,
-        typer.Option(
-            "--map",
-            metavar="MAP",
-            help="homeassistant, homeassistant-json, shelly-em, shelly-pm, shelly-switch, tasmota, or a file .toml.",
-        ),
-    ],
-    topic: Annotated[
-        str,
-        typer.Option(
-            "--topic",
-            metavar="NAME",
-            help="The device's name, or the beginning of the topics, of a built-in map.",
-        ),
-    ] = "",
-    broker_password_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--broker-password-file",
-            metavar="FILE",
-            help=f"The broker's password. (environment: {BROKER_PASSWORD_VARIABLE})",
-            show_default=False,
-        ),
-    ] = None,
-    broker_ca: Annotated[
-        Path | None,
-        typer.Option(
-            "--broker-ca",
-            metavar="FILE",
-            help="Certificates to trust. (default: the system's)",
-            show_default=False,
-        ),
-    ] = None,
+    broker: BrokerOption,
+    map_name: MapOption,
+    topic: TopicOption = "",
+    broker_password_file: BrokerPasswordOption = None,
+    broker_ca: BrokerCaOption = None,
     meter: MeterOption = None,
     window_s: WindowOption = WINDOW_DEFAULT_S,
     home: HomeOption = None,

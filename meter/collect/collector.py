@@ -48,6 +48,7 @@ class Collector:
         self.signer = signer
         self.state = state
         self.is_swap_suspected = False
+        self._is_heard = False
         self.listeners: list[Callable[[Reading], None]] = []
         self._path = state_path
         self._window_s = window_s
@@ -73,10 +74,14 @@ class Collector:
             case LinkState(problem=problem):
                 self.state.reconnects += bool(problem) and not self.state.link_problem
                 self.state.link_problem = problem
+                self._is_heard = False
                 self.write()
             case Observation():
                 self._observe(observed)
-        if self.now_s - self.state.written_s >= WRITE_S or self.now_s < self.state.written_s:
+                if not self._is_heard:  # a person who has just plugged it in wants to see that it speaks
+                    self._is_heard = True
+                    self.write()
+        if not 0 <= self.now_s - self.state.written_s < WRITE_S:
             self.write()
 
     def learn(self, facts: Facts) -> None:

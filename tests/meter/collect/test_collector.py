@@ -144,6 +144,19 @@ def test_a_link_that_breaks_and_comes_back_is_told(collector: Collector, home: H
     assert (home.read().link_problem, home.read().reconnects) == ("", 1)
 
 
+def test_the_first_registers_of_a_link_are_told_at_once_and_later_ones_once_a_minute(
+    collector: Collector, home: Home
+) -> None:
+    collector.take(LinkState())
+    collector.take(observe(0, 1_000_010, late_ms=100_000))
+    assert home.read().last_seen == Seen(OPENING_S + 100, 1_000_010, 400_000)
+    collector.take(observe(0, 1_000_020, late_ms=110_000))
+    assert home.read().observations == 1
+    home.clock.move_to(OPENING_S + 60)
+    collector.take(observe(0, 1_000_030, late_ms=160_000))
+    assert home.read().observations == 3
+
+
 def test_the_state_tells_what_waits_and_since_when(collector: Collector, home: Home, spool: Spool) -> None:
     collector.take(observe(1, 1_000_500))
     collector.take(observe(2, 1_000_900))
