@@ -39,7 +39,7 @@ BENCH ?= run.json
 bench: $(STAMP) ## what a network of this machine takes, in under ten minutes, written to BENCH
 	$(BIN)/gridbft bench run short -o $(BENCH)
 
-.PHONY: help image demo test check bench chaos soak fuzz sim twins mutants members corruption reliability reliability-record api openapi lock clean
+.PHONY: help image demo test check bench chaos soak fuzz sim twins mutants members proofs corruption reliability reliability-record api openapi lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -108,6 +108,9 @@ mutants: $(STAMP) ## bugs of our own, put in one at a time: the simulator must c
 
 members: $(STAMP) ## SEEDS networks whose validators change while others fail
 	$(call campaign,members) tests.simulation.members --seeds $(FIRST):$$(($(FIRST) + $(SEEDS))) --jobs $(JOBS) $(JSON)
+
+proofs: $(STAMP) ## every other value of every byte of the published proof files: each must be refused
+	$(BIN)/python -m tests.vectors.every_byte
 
 STEP ?= 10
 

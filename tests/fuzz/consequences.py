@@ -10,7 +10,9 @@ from consensus.messages import Certificate, Envelope, Handover
 from consensus.replica import Replica
 from meter.answers import ApiError
 from meter.keystore import KeyLabel
+from meter.proof_files import ProofContent
 from meter.proofs import CertifiedReceipt, check_receipt, check_state_value, read_certificate
+from meter.verification import Problem, Verifier
 from node.config import NodeConfig, parse_config
 from node.config_text import render_config
 from node.exchange import BlocksAnswer, PrunedAnswer
@@ -28,6 +30,9 @@ from tests.consensus.builders import name
 from tests.consensus.constitution import GENESIS, build_first_header, build_membership, build_settings
 from tests.fuzz import seeds
 from tests.meter.networks import ANCHOR
+from tests.vectors.collection import GENESIS_NAME, PROOFS
+from tests.vectors.street import encode_proof
+from vm.genesis import decode_genesis
 from vm.state_root import GROUP_DIGESTS_BYTES, StateProof
 from vm.transaction import SealedTransaction, is_transaction_signed
 
@@ -103,6 +108,21 @@ def follow_transaction(sealed: SealedTransaction) -> None:
 
 def follow_receipt(certified: CertifiedReceipt) -> None:
     check_receipt(ANCHOR, Digest(certified.receipt.transaction_id), certified)
+
+
+@cache
+def get_proof_verifier() -> tuple[Verifier, frozenset[bytes]]:
+    """Return what holds the published genesis, and the files that it believes."""
+    genesis = decode_genesis((PROOFS / GENESIS_NAME).read_bytes())
+    return Verifier(genesis), frozenset(seeds.list_proof_files())
+
+
+def follow_proof_file(content: ProofContent) -> None:
+    """Only the files that somebody proved are believed, and no byte of one is another."""
+    verifier, proven = get_proof_verifier()
+    data = encode_proof(content)
+    if data not in proven and not isinstance(verifier.verify(data), Problem):
+        raise BrokenPromise("a file that nobody proved is believed")
 
 
 def follow_state_proof(proof: StateProof) -> None:

@@ -1,5 +1,6 @@
 """Valid inputs of every decoder, to begin from: one of each kind, deterministic, small."""
 
+import json
 from functools import cache
 from typing import Any, get_args
 
@@ -30,6 +31,7 @@ from tests.consensus.constitution import build_membership
 from tests.consensus.test_codec import MESSAGES, RECORDS
 from tests.meter.networks import METER, METER_KEY, prove, sign_call
 from tests.node.storage.journals import GROUPS, build_sample
+from tests.vectors.collection import PROOFS, VERDICTS_NAME
 from tests.vm.ledger import make_genesis
 from vm.contracts.validators import Endpoint
 from vm.receipt import Receipt
@@ -222,6 +224,12 @@ def list_receipt_proofs() -> list[bytes]:
         encode_certified_receipt(prove(RECEIPTS, 1)),
         encode_certified_receipt(prove(RECEIPTS, 4, later=2)),
     ]
+
+
+def list_proof_files() -> list[bytes]:
+    """Return the published ones that prove something."""
+    verdicts = json.loads((PROOFS / VERDICTS_NAME).read_bytes())
+    return [(PROOFS / name).read_bytes() for name, verdict in verdicts.items() if verdict["verified"]]
 
 
 def list_state_proofs() -> list[bytes]:

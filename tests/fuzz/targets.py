@@ -22,6 +22,7 @@ from meter import answers
 from meter.home.spec import HomeError
 from meter.home.spec import read_homes as read_home_specs
 from meter.keystore import KeyFileInvalidError, parse_key_label
+from meter.proof_files import read_proof_file
 from meter.proofs import (
     decode_certified_receipt,
     encode_certified_receipt,
@@ -63,6 +64,7 @@ from primitives.ids import Digest, UnixSeconds
 from tests.fuzz import consequences as then
 from tests.fuzz import seeds
 from tests.fuzz.consequences import BrokenPromise, is_canonical
+from tests.vectors.street import encode_proof
 from tests.vm.ledger import make_genesis
 from vm.genesis import decode_genesis
 from vm.transaction import decode_transaction
@@ -277,6 +279,13 @@ _OTHERS = (
         _DECODING,
         seeds.list_receipt_proofs,
         is_canonical(encode_certified_receipt, then.follow_receipt),
+    ),
+    Target(
+        "proof_file",
+        read_proof_file,
+        _DECODING,
+        seeds.list_proof_files,
+        is_canonical(encode_proof, then.follow_proof_file),
     ),
     Target(
         "proof_state",
