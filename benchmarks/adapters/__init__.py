@@ -4,10 +4,10 @@ from contextlib import AbstractAsyncContextManager
 
 from benchmarks.adapters.cometbft import open_cometbft
 from benchmarks.adapters.etcd import open_etcd
-from benchmarks.adapters.gridbft import open_gridbft
+from benchmarks.adapters.gridbft import open_gridbft, open_gridbft_stream
 from benchmarks.harness.load import Adapter, LoadOrder
 
-NAMES = ("gridbft-batch", "gridbft-single", "cometbft", "etcd")
+NAMES = ("gridbft-batch", "gridbft-single", "gridbft-stream", "cometbft", "etcd")
 
 
 def open_adapter(order: LoadOrder) -> AbstractAsyncContextManager[Adapter]:
@@ -22,6 +22,8 @@ def open_adapter(order: LoadOrder) -> AbstractAsyncContextManager[Adapter]:
             return open_gridbft(order, is_single=False)
         case "gridbft-single":
             return open_gridbft(order, is_single=True)
+        case "gridbft-stream":
+            return open_gridbft_stream(order)
         case "cometbft":
             return open_cometbft(order)
         case "etcd":

@@ -6,7 +6,7 @@ the receipts' root over all receipts: then every transaction of the block is con
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count
 from pathlib import Path
 from typing import TypeVar
@@ -15,11 +15,15 @@ import aiohttp
 import msgspec
 
 from benchmarks.harness.load import Adapter, LoadOrder, Outcome, Unit
+from benchmarks.harness.network import rotate
+from meter.outcomes import Committed, RefusedByNetwork, RefusedByNode
 from meter.proofs import ReceiptVerifier, build_trust_anchor, read_certificate
+from meter.stream import StreamClient, open_stream_client
 from primitives.encoding import encode
 from primitives.merkle import compute_merkle_root
 from vm.genesis import decode_genesis
 from vm.receipt import Receipt, Rejection
+from vm.transaction import decode_transaction
 
 T = TypeVar("T")
 
@@ -82,6 +86,44 @@ async def open_gridbft(order: LoadOrder, *, is_single: bool) -> AsyncIterator[Ad
         adapter = _Gridbft(session, order.urls, verifier, is_single=is_single)
         await adapter.begin()
         yield adapter
+
+
+@asynccontextmanager
+async def open_gridbft_stream(order: LoadOrder) -> AsyncIterator[Adapter]:
+    """Open a websocket to each validator; every receipt is verified by itself."""
+    genesis = decode_genesis(await asyncio.to_thread(Path(order.genesis).read_bytes))
+    anchor = build_trust_anchor(genesis)
+    async with AsyncExitStack() as stack:
+        clients = [
+            await stack.enter_async_context(open_stream_client(rotate(order.urls, first), anchor))
+            for first in range(len(order.urls))
+        ]
+        yield _Stream(clients, order.drain_s)
+
+
+class _Stream:
+    def __init__(self, clients: list[StreamClient], patience_s: float) -> None:
+        self._clients = clients
+        self._patience_s = patience_s
+        self._turn = count()
+        self._confirmed: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def submit(self, units: Sequence[Unit]) -> Outcome:
+        """Send units to one validator after the other, and wait for their proofs."""
+        client = self._clients[next(self._turn) % len(self._clients)]
+        sealed = [decode_transaction(unit.body) for unit in units]
+        refused = {}
+        for outcome in await client.deliver_many(sealed, self._patience_s):
+            if isinstance(outcome, Committed):
+                self._confirmed.put_nowait(outcome.transaction_id)
+            elif isinstance(outcome, RefusedByNetwork | RefusedByNode):
+                refused[bytes(outcome.transaction_id)] = outcome.rejection
+        return Outcome(refused)
+
+    async def watch(self, on_confirmed: Callable[[bytes], None]) -> None:
+        """Tell what was proven."""
+        while True:
+            on_confirmed(await self._confirmed.get())
 
 
 class _Gridbft:
