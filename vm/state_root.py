@@ -57,19 +57,19 @@ def update_tree(
     tree: StateTree, get_bucket: BucketReader, changes: Mapping[bytes, tuple[bytes | None, bytes | None]]
 ) -> tuple[StateTree, dict[int, bytes]]:
     """Return the tree after ``changes`` (key to old and new value; None is absent) and the changed buckets."""
-    buckets: dict[int, list[bytes]] = {}
+    concerned: dict[int, list[tuple[bytes, bytes | None, bytes | None]]] = {}
     for key, (old, new) in changes.items():
-        if old == new:
-            continue
-        index = get_bucket_index(key)
-        leaves = buckets.get(index)
-        if leaves is None:
-            leaves = buckets[index] = _split(get_bucket(index))
-        if old is not None:
-            leaves.remove(_hash_leaf(key, old))
-        if new is not None:
-            leaves.append(_hash_leaf(key, new))
-    contents = {index: b"".join(sorted(buckets[index])) for index in sorted(buckets)}
+        if old != new:
+            concerned.setdefault(get_bucket_index(key), []).append((key, old, new))
+    contents: dict[int, bytes] = {}
+    for index in sorted(concerned):  # in the order of the store, which reads neighbours for less
+        leaves = _split(get_bucket(index))
+        for key, old, new in concerned[index]:
+            if old is not None:
+                leaves.remove(_hash_leaf(key, old))
+            if new is not None:
+                leaves.append(_hash_leaf(key, new))
+        contents[index] = b"".join(sorted(leaves))
     digests = {index: _hash_bucket(content) for index, content in contents.items()}
     return _replace_digests(tree, digests), contents
 
@@ -148,16 +148,17 @@ def _replace_digests(tree: StateTree, digests: Mapping[int, Digest]) -> StateTre
     levels: list[tuple[bytes, ...]] = []
     for level in reversed(range(LEVELS)):
         nodes = list(tree.levels[level])
-        by_node: dict[int, list[tuple[int, Digest]]] = {}
+        changed: dict[int, bytearray] = {}
         for index, digest in digests.items():
-            by_node.setdefault(index >> WIDTH_BITS, []).append((index % WIDTH, digest))
+            position, start = index >> WIDTH_BITS, (index % WIDTH) * DIGEST_BYTES
+            node = changed.get(position)
+            if node is None:
+                node = changed[position] = bytearray(nodes[position])
+            node[start : start + DIGEST_BYTES] = digest
         above: dict[int, Digest] = {}
-        for position, children in by_node.items():
-            node = bytearray(nodes[position])
-            for child, digest in children:
-                node[child * DIGEST_BYTES : (child + 1) * DIGEST_BYTES] = digest
-            nodes[position] = bytes(node)
-            above[position] = compute_hash(HashDomain.STATE_NODE, nodes[position])
+        for position, node in changed.items():
+            nodes[position] = content = bytes(node)
+            above[position] = compute_hash(HashDomain.STATE_NODE, content)
         levels.append(tuple(nodes))
         digests = above
     return StateTree(tuple(reversed(levels)))
