@@ -32,6 +32,11 @@ WindowOption = Annotated[
     int, typer.Option("--window-s", metavar="S", help="How long after a slot's end registers count for it.")
 ]
 
+FileOption = Annotated[Path, typer.Option("--file", metavar="FILE", help="What is read.")]
+FollowOption = Annotated[
+    bool, typer.Option("--follow", help="Go on with what is appended, across rotation and truncation.")
+]
+
 
 @app.command()
 def p1(
@@ -77,7 +82,9 @@ def p1(
     is_of_meter = clock == "meter" or (clock is None and found.kind is DeviceKind.FILE)
     wish = Wish(home, node, meter, passphrase_file, window_s, as_json)
     collect(
-        wish, f"p1 {device}", lambda: read_p1(found, open_port, (lambda: None) if is_of_meter else read_clock)
+        wish,
+        f"p1 {device}",
+        lambda _: read_p1(found, open_port, (lambda: None) if is_of_meter else read_clock),
     )
 
 
@@ -171,7 +178,7 @@ def mqtt(
         raise build_usage_error(f"--broker: {error}") from None
     wish = Wish(home, node, meter, passphrase_file, window_s, as_json)
     collect(
-        wish, f"mqtt {place.host}:{place.port} {map_name}", lambda: read_mqtt(place, MessageReader(found))
+        wish, f"mqtt {place.host}:{place.port} {map_name}", lambda _: read_mqtt(place, MessageReader(found))
     )
 
 
@@ -207,7 +214,65 @@ def modbus(
     except DeviceError as error:
         raise build_usage_error(f"--device {error}") from None
     wish = Wish(home, node, meter, passphrase_file, window_s, as_json)
-    collect(wish, f"modbus {device}", lambda: read_modbus(found, unit, every_s))
+    collect(wish, f"modbus {device}", lambda _: read_modbus(found, unit, every_s))
+
+
+@app.command()
+def csv(
+    *,
+    file: FileOption,
+    follow: FollowOption = False,
+    meter: MeterOption = None,
+    window_s: WindowOption = WINDOW_DEFAULT_S,
+    home: HomeOption = None,
+    node: NodeOption = None,
+    passphrase_file: PassphraseFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read a table that another program writes: time_utc, import_wh, export_wh[, meter, status]."""
+    from cli.collecting import Wish, collect
+    from meter.sources.csv_follow import read_csv
+
+    _check_file(file, is_followed=follow)
+    wish = Wish(home, node, meter, passphrase_file, window_s, as_json)
+    collect(wish, f"csv {file}", lambda name: read_csv(file, name, is_followed=follow))
+
+
+@app.command()
+def ocmf(
+    *,
+    file: FileOption,
+    public_key: Annotated[
+        str,
+        typer.Option(
+            "--public-key", metavar="KEY", help="The charger's: its DER in hex, or a file (PEM, DER)."
+        ),
+    ],
+    follow: FollowOption = False,
+    meter: MeterOption = None,
+    window_s: WindowOption = WINDOW_DEFAULT_S,
+    home: HomeOption = None,
+    node: NodeOption = None,
+    passphrase_file: PassphraseFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read signed readings of a charger, a record in each line; what its key did not sign is refused."""
+    from cli.collecting import Wish, collect
+    from meter.sources.ocmf import OcmfKeyError, read_ocmf, read_public_key
+
+    _check_file(file, is_followed=follow)
+    try:
+        key = read_public_key(public_key)
+    except OcmfKeyError as error:
+        raise build_usage_error(f"--public-key: {error}") from None
+    wish = Wish(home, node, meter, passphrase_file, window_s, as_json)
+    collect(wish, f"ocmf {file}", lambda _: read_ocmf(file, key, is_followed=follow))
+
+
+def _check_file(path: Path, *, is_followed: bool) -> None:
+    """Refuse a file that is not there; one that is followed may still come."""
+    if not is_followed and not path.is_file():
+        raise build_usage_error(f"--file {path}: no such file; with --follow it may come later")
 
 
 def _read_broker_password(path: Path | None) -> str | None:

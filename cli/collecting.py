@@ -50,8 +50,8 @@ class Wish:
     as_json: bool
 
 
-def collect(wish: Wish, source: str, observe: Callable[[], AsyncGenerator[Observed, None]]) -> None:
-    """Collect from a source until it ends, or until SIGTERM or Ctrl-C.
+def collect(wish: Wish, source: str, observe: Callable[[str], AsyncGenerator[Observed, None]]) -> None:
+    """Collect from a source until it ends, or until SIGTERM or Ctrl-C; ``observe`` gets the meter's name.
 
     Raises:
         CliError: the key, the spool or the meter is refused; or readings still wait at the end of a file.
@@ -102,7 +102,7 @@ class _Run:
         self._collector.listeners.append(self._tell)
         self._problem: str | None = None
 
-    async def run(self, observe: Callable[[], AsyncGenerator[Observed, None]]) -> None:
+    async def run(self, observe: Callable[[str], AsyncGenerator[Observed, None]]) -> None:
         from meter.client import open_client
 
         anchor = build_trust_anchor(self._genesis)
@@ -115,7 +115,7 @@ class _Run:
         self._end(is_stopped=is_stopped)
 
     async def _work(
-        self, delivering: Delivering, observe: Callable[[], AsyncGenerator[Observed, None]]
+        self, delivering: Delivering, observe: Callable[[str], AsyncGenerator[Observed, None]]
     ) -> bool:
         """Observe and deliver until the source ends or a signal comes; tell whether it was a signal."""
         loop = asyncio.get_running_loop()
@@ -154,11 +154,11 @@ class _Run:
         collector.spool.raise_nonce(signer.account, nonce)
         collector.learn(facts)
 
-    async def _observe(self, observe: Callable[[], AsyncGenerator[Observed, None]]) -> None:
+    async def _observe(self, observe: Callable[[str], AsyncGenerator[Observed, None]]) -> None:
         collector = self._collector
         collector.write()
         talk(f"{collector.state.meter}: collecting from {collector.state.source}")
-        async with aclosing(observe()) as found:
+        async with aclosing(observe(collector.state.meter)) as found:
             async for observed in found:
                 collector.take(observed)
                 if collector.state.link_problem != self._problem:

@@ -168,9 +168,9 @@ def _read_rows(path: Path, file: BinaryIO, required: Sequence[str], optional: Se
     positions: list[int | None] | None = None
     width = rows = 0
     for number, line in _read_lines(path, file):
-        fields = _split(path, number, line)
+        fields = split_line(path, number, line)
         if positions is None:
-            positions = _find_columns(path, number, fields, required, optional)
+            positions = find_columns(path, number, fields, required, optional)
             width = len(fields)
             continue
         if len(fields) != width:
@@ -209,7 +209,13 @@ def _read_lines(path: Path, file: BinaryIO) -> Iterator[tuple[int, str]]:
             yield number, text.rstrip("\r\n")
 
 
-def _split(path: Path, number: int, line: str) -> list[str]:
+def split_line(path: Path, number: int, line: str) -> list[str]:
+    """Return the fields of a line.
+
+    Raises:
+        SourceError: ROW_MALFORMED.
+
+    """
     if '"' not in line:
         return line.split(",")
     try:
@@ -219,9 +225,15 @@ def _split(path: Path, number: int, line: str) -> list[str]:
         raise SourceError(path, number, SourceProblem.ROW_MALFORMED, what) from None
 
 
-def _find_columns(
+def find_columns(
     path: Path, number: int, heading: list[str], required: Sequence[str], optional: Sequence[str]
 ) -> list[int | None]:
+    """Return where the wanted columns stand in a heading, None for an optional one that is absent.
+
+    Raises:
+        SourceError: COLUMN_MISSING, COLUMN_REPEATED, ROW_MALFORMED.
+
+    """
     names = [name.strip() for name in heading]
     if len(names) > COLUMNS_MAX:
         what = f"more than {COLUMNS_MAX} columns"
