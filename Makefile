@@ -39,7 +39,7 @@ BENCH ?= run.json
 bench: $(STAMP) ## what a network of this machine takes, in under ten minutes, written to BENCH
 	$(BIN)/gridbft bench run short -o $(BENCH)
 
-.PHONY: help image demo test check bench chaos soak fuzz sim twins mutants members proofs corruption reliability reliability-record api openapi lock clean
+.PHONY: help image guide demo test check bench chaos soak fuzz sim twins mutants members proofs corruption reliability reliability-record api openapi lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,6 +81,9 @@ chaos: $(STAMP) ## faults of links, processes, disks and clocks against real val
 
 soak: $(STAMP) ## every attack of hostile peers and clients on real validators: make soak MINUTES=5
 	$(call campaign,soak) tests.hostile.soak --minutes $(MINUTES)
+
+guide: $(STAMP) ## type every command of the guide in docs/operating.md, on this machine, two minutes
+	$(BIN)/python -m tests.integration.guide
 
 check: $(STAMP) ## lint, format, types, import rules, fast tests
 	$(BIN)/ruff check

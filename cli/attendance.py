@@ -25,7 +25,8 @@ def draw(validators: "Sequence[ValidatorAnswer]", columns: int) -> Iterator[str]
     counts = len("100 signed, 100 missed")
     room = columns - width - counts - 4
     count = min(shown, MARKS_MAX, max(GROUP, room * GROUP // (GROUP + 1)))
-    yield f"the last {shown} blocks, newest at the right: ■ signed, · missed, {NOT_WATCHED} not watched by who answers"
+    blocks = "block" if shown == 1 else f"{shown} blocks"
+    yield f"the last {blocks}, newest at the right: ■ signed, · missed, {NOT_WATCHED} not watched by who answers"
     for each in validators:
         told = f"{each.signed_blocks} signed, {each.missed_blocks} missed"
         yield f"{names[each.name]:{width}}  {told:{counts}}  {_draw_marks(each.marks[-count:])}".rstrip()

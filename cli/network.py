@@ -10,15 +10,37 @@ from cli.console import print_json, print_line, talk
 from cli.failure import CliError, ExitCode, build_usage_error
 from cli.options import HomeOption, JsonOption, PassphraseFileOption, find_home
 
+P2P_PORT_DEFAULT, API_PORT_DEFAULT = 7100, 8100
+PORT_MAX = 65535
+
 app = typer.Typer(no_args_is_help=True, help="Make a network, and check the genesis of one.")
 
 
 @app.command()
-def example() -> None:
-    """Print a specification to start from."""
-    from cli.network_spec import EXAMPLE
+def example(
+    hosts: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--host",
+            metavar="HOST",
+            help="Where a validator runs; once for each. (default: four on this machine)",
+            show_default=False,
+        ),
+    ] = None,
+    p2p_port: Annotated[
+        int, typer.Option("--p2p-port", metavar="PORT", min=1, max=PORT_MAX, help="For validators.")
+    ] = P2P_PORT_DEFAULT,
+    api_port: Annotated[
+        int, typer.Option("--api-port", metavar="PORT", min=1, max=PORT_MAX, help="For members.")
+    ] = API_PORT_DEFAULT,
+) -> None:
+    """Print a specification to start from; several validators on one host use the ports above the first one's."""
+    from cli.network_spec import HOSTS_DEFAULT, is_host, render_example
 
-    print_line(EXAMPLE.rstrip("\n"))
+    for host in hosts or []:
+        if not is_host(host):
+            raise build_usage_error(f"--host: {host!r} is no address; name an IP address or a host name")
+    print_line(render_example(tuple(hosts or HOSTS_DEFAULT), p2p_port, api_port).rstrip("\n"))
 
 
 @app.command()

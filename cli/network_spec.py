@@ -1,6 +1,7 @@
 """The specification of a network: one TOML file that a person writes, checked key by key."""
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,7 +26,7 @@ PORT_MAX = 65535
 HOST_LENGTH_MAX = 253
 """RFC 1035, section 2.3.4."""
 
-EXAMPLE = """\
+EXAMPLE_HEAD = """\
 # One file, one network. `gridbft network new spec.toml -o DIR` makes keys, certificates, the genesis
 # and a home directory for each validator.
 name = "sunny-street"
@@ -47,31 +48,27 @@ retail_price = 220000   # where no tariff was set
 # Agreement waits; the defaults suit a home network. See the table in docs/operating.
 [consensus]
 heartbeat_ms = 30000
-
-[[validators]]
-name = "node0"
-host = "127.0.0.1"
-p2p_port = 7100
-api_port = 8100
-
-[[validators]]
-name = "node1"
-host = "127.0.0.1"
-p2p_port = 7101
-api_port = 8101
-
-[[validators]]
-name = "node2"
-host = "127.0.0.1"
-p2p_port = 7102
-api_port = 8102
-
-[[validators]]
-name = "node3"
-host = "127.0.0.1"
-p2p_port = 7103
-api_port = 8103
 """
+
+HOSTS_DEFAULT = ("127.0.0.1",) * 4
+
+
+def render_example(hosts: Sequence[str] = HOSTS_DEFAULT, p2p_port: int = 7100, api_port: int = 8100) -> str:
+    """Return a specification to start from, with a validator at each of these hosts.
+
+    Each host uses the same two ports; where several validators are on one, the later ones use the ports above.
+    """
+    lines = [EXAMPLE_HEAD]
+    for index, host in enumerate(hosts):
+        above = hosts[:index].count(host)
+        lines.append(
+            f'\n[[validators]]\nname = "node{index}"\nhost = "{host}"\n'
+            f"p2p_port = {p2p_port + above}\napi_port = {api_port + above}\n"
+        )
+    return "".join(lines)
+
+
+EXAMPLE = render_example()
 
 
 class ValidatorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -223,7 +220,7 @@ def _find_validators_problem(spec: NetworkSpec) -> str | None:
                 f"{key}.name: {validator.name!r} is taken; give each validator and the utility its own name"
             )
         names[validator.name] = index
-        if not _is_host(validator.host):
+        if not is_host(validator.host):
             return f"{key}.host: {validator.host!r} is no address; name an IP address or a host name"
         for field, port in (("p2p_port", validator.p2p_port), ("api_port", validator.api_port)):
             if not 1 <= port <= PORT_MAX:
@@ -267,7 +264,8 @@ def _find_consensus_problem(consensus: ConsensusParameters) -> str | None:
     return None
 
 
-def _is_host(host: str) -> bool:
+def is_host(host: str) -> bool:
+    """Tell whether this can be the address or the name of a machine."""
     return 0 < len(host) <= HOST_LENGTH_MAX and re.fullmatch(r"[A-Za-z0-9.:_-]+", host) is not None
 
 

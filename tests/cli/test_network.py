@@ -10,6 +10,7 @@ from cryptography import x509
 
 from cli.client_settings import open_client_home
 from cli.failure import ExitCode
+from cli.network_spec import parse_spec
 from cli.node_keys import NODE_KEY_PATH, open_identities, open_node_key
 from meter.keystore import KeyKind, KeyNotOpenedError, open_key, read_key_label
 from primitives.hashing import compute_account_id
@@ -219,3 +220,30 @@ def test_a_wrong_command_line_is_a_usage_error_of_one_line(
     assert ended.code == ExitCode.USAGE
     assert answer in ended.line
     assert ended.out == ""
+
+
+def test_an_example_for_machines_of_ones_own_has_the_same_ports_on_each(
+    gridbft: Command, tmp_path: Path
+) -> None:
+    hosts = ["pi0", "192.168.1.11", "pi2.local", "pi0", "fd00::3"]
+    ended = gridbft("network", "example", "--p2p-port", 7000, *(f"--host={host}" for host in hosts))
+    assert (ended.code, ended.err) == (ExitCode.OK, "")
+    spec = parse_spec(ended.out.encode())
+    assert [(v.name, v.host, v.p2p_port, v.api_port) for v in spec.validators] == [
+        ("node0", "pi0", 7000, 8100),
+        ("node1", "192.168.1.11", 7000, 8100),
+        ("node2", "pi2.local", 7000, 8100),
+        ("node3", "pi0", 7001, 8101),
+        ("node4", "fd00::3", 7000, 8100),
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--host", 'a"b'), ("--host", ""), ("--p2p-port", "0"), ("--api-port", "65536")]
+)
+def test_an_example_that_could_not_be_read_again_is_refused(
+    gridbft: Command, arguments: tuple[str, str]
+) -> None:
+    ended = gridbft("network", "example", *arguments)
+    assert (ended.code, ended.out) == (ExitCode.USAGE, "")
+    assert arguments[0] in ended.line
