@@ -135,7 +135,8 @@ api: $(STAMP) ## the HTTP API of real validators held to its OpenAPI document: m
 	API_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/integration/api/test_document.py --timeout 0
 
 openapi: $(STAMP) ## write docs/openapi.json, the OpenAPI document of the HTTP API
-	$(BIN)/python -m node.api > docs/openapi.json
+	$(BIN)/python -m node.api > docs/openapi.json.new
+	mv docs/openapi.json.new docs/openapi.json
 
 # The resolver lives in a throwaway environment: it is a tool of whoever changes a dependency, not of the product.
 lock: $(STAMP) ## pin the dependencies of pyproject.toml in requirements.txt

@@ -31,6 +31,7 @@ GAUGES: Mapping[str, str] = {
     "disk_free_bytes": "What is left for this user on the disk of the home",
     "clock_timestamp_seconds": "This computer's clock, to be compared with others'",
     "api_connections": "Open connections of the HTTP API",
+    "api_streams": "Open streams of the HTTP API",
     "api_waiters": "Requests that wait for a certificate",
 }
 """Gauges by name, without the prefix; the host sets them, and an unknown name is refused."""

@@ -15,7 +15,7 @@ from node.mempool import Mempool
 from node.metrics import Metrics
 from node.queries import Queries
 from node.standing import Standing
-from node.status import LatencyStatus, NodeStatus, build_stall
+from node.status import LatencyStatus, NodeStatus, ViewEvent, build_stall
 from p2p.network import Network
 from primitives.hashing import compute_transaction_id
 from primitives.ids import CHAIN_ID_BYTES
@@ -62,6 +62,7 @@ class Rim:
             get_consensus=self._standing.tell,
             find_unready_reason=self.find_unready_reason,
             find_dead_reason=self.find_dead_reason,
+            get_view=self.get_view,
             get_addresses=self._network.get_addresses,
             get_attendance=lambda: bookkeeping.attendance.tell(self._membership.replicas),
         )
@@ -111,6 +112,12 @@ class Rim:
         place = f"block {told.height}, certified {told.certified_height}, view {told.view}"
         well = f"{place}, linked to {linked} of {len(told.peers)}"
         return well if told.waiting is None else f"{place}; not committing: {told.waiting}"
+
+    def get_view(self) -> ViewEvent:
+        """Return the view that this replica works in, or has left for."""
+        state = self._host.replica.view
+        primary = self._membership.get_name(state.primary)
+        return ViewEvent(state.epoch, state.view, primary, active=state.active)
 
     def find_unready_reason(self) -> str | None:
         """Return why clients should rather ask another validator, or None."""

@@ -27,6 +27,15 @@ class MissingStatus(msgspec.Struct, frozen=True):
     linked: bool
 
 
+class ViewEvent(msgspec.Struct, frozen=True):
+    """Agreement goes on in this view, or (not ``active``) leaves for it; told when it changes, never told again."""
+
+    epoch: int
+    view: int
+    primary: str
+    active: bool
+
+
 class StallStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Why a node commits nothing, in parts: ``cause`` is a ``consensus.explanation.Cause``."""
 

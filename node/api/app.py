@@ -14,6 +14,7 @@ from node.api.door import Door
 from node.api.errors import ApiProblem, build_error, refuse_busy
 from node.api.event_routes import EventRoutes
 from node.api.fairness import Fairness
+from node.api.feed_routes import FeedRoutes
 from node.api.gate import ConnectionGate
 from node.api.market_routes import MarketRoutes
 from node.api.openapi import DocumentRoutes
@@ -61,8 +62,8 @@ async def open_api(services: Services, config: ApiConfig) -> AsyncIterator[int]:
         NodeError: the address is none of this machine's.
 
     """
-    fairness = Fairness()
-    routes = [route.build() for route in build_routes(services, config, fairness)]
+    fairness, places = Fairness(), StreamPlaces(config.streams_max)
+    routes = [route.build() for route in build_routes(services, config, fairness, places)]
     gate = ConnectionGate(config.connections_max, config.connections_per_address_max)
     names = LOOPBACK_NAMES | {config.host.lower(), *(name.lower() for name in config.allowed_hosts)}
 
@@ -71,6 +72,7 @@ async def open_api(services: Services, config: ApiConfig) -> AsyncIterator[int]:
         services.metrics.record_request(method, route, status)
         services.metrics.set_gauge("api_connections", gate.connections)
         services.metrics.set_gauge("api_waiters", services.queries.signal.waiters)
+        services.metrics.set_gauge("api_streams", places.count)
 
     async with open_server(routes, gate, names, count, fairness) as server:
         try:
@@ -85,15 +87,18 @@ async def open_api(services: Services, config: ApiConfig) -> AsyncIterator[int]:
             yield port
         finally:
             listener.close()
+            places.end()
 
 
-def build_routes(services: Services, config: ApiConfig, fairness: Fairness) -> list[Route]:
+def build_routes(
+    services: Services, config: ApiConfig, fairness: Fairness, places: StreamPlaces
+) -> list[Route]:
     """Return every address of the API, the one of their document included."""
     bodies, door = BodyReader(config.body_bytes_max), Door(services)
-    places = StreamPlaces(config.streams_max)
     kinds: list[Declaring] = [
         TransactionRoutes(services, bodies, door),
         SubmitStreamRoutes(services, bodies, door, fairness, places),
+        FeedRoutes(services, fairness, places),
         ChainRoutes(services),
         StateRoutes(services),
         MarketRoutes(services),
@@ -112,6 +117,7 @@ def list_declared() -> list[Route]:
         *(
             TransactionRoutes,
             SubmitStreamRoutes,
+            FeedRoutes,
             ChainRoutes,
             StateRoutes,
             MarketRoutes,

@@ -33,6 +33,7 @@ PROBLEMS: Mapping[str, Problem] = {
     "NOT_FOUND": Problem(404, "nothing is there"),
     "METHOD_NOT_ALLOWED": Problem(405, "the address does not take that method"),
     "BODY_TOO_SLOW": Problem(408, "the body came too slowly"),
+    "HISTORY_GONE": Problem(410, "older than what this node tells of"),
     "BODY_TOO_LARGE": Problem(413, "the body is too large"),
     "ENCODING_UNSUPPORTED": Problem(415, "a compressed body"),
     "TYPE_UNSUPPORTED": Problem(415, "a body of another kind"),

@@ -7,7 +7,7 @@ from typing import Protocol
 from node.attendance import Record
 from node.metrics import Metrics
 from node.queries import Queries
-from node.status import ConsensusStatus, NodeStatus
+from node.status import ConsensusStatus, NodeStatus, ViewEvent
 from p2p.peers import PeerAddress
 
 
@@ -46,6 +46,7 @@ class Services:
     get_status: Callable[[], NodeStatus]
     get_consensus: Callable[[], ConsensusStatus]
     find_unready_reason: Callable[[], str | None]
+    get_view: Callable[[], ViewEvent]
     find_dead_reason: Callable[[], str | None] = lambda: None
     get_addresses: Callable[[], Mapping[bytes, PeerAddress]] = dict
     get_attendance: Callable[[], Mapping[bytes, Record]] = dict

@@ -1,5 +1,6 @@
 """How many streams are open, in all and for each address: whoever stays takes a place that others cannot have."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,11 +21,17 @@ class StreamPlaces:
     def __init__(self, streams_max: int) -> None:
         self._streams_max = streams_max
         self._open: Counter[str] = Counter()
+        self._tasks: set[asyncio.Task[object]] = set()
 
     @property
     def count(self) -> int:
         """Return how many are open."""
         return self._open.total()
+
+    def end(self) -> None:
+        """End all streams: the node stops, and their clients go on with another one."""
+        for task in self._tasks:
+            task.cancel()
 
     @contextmanager
     def enter(self, request: web.Request) -> Iterator[str]:
@@ -41,9 +48,13 @@ class StreamPlaces:
             raise refuse_busy("too many streams are open; use fewer, or come back later", "TOO_MANY_STREAMS")
         request[PACES_ITSELF] = True
         self._open[address] += 1
+        task = asyncio.current_task()
+        if task is not None:
+            self._tasks.add(task)
         try:
             yield address
         finally:
+            self._tasks.discard(task)
             self._open[address] -= 1
             if not self._open[address]:
                 del self._open[address]

@@ -15,7 +15,8 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from node.api.app import list_declared
 from node.api.openapi import build_document
 from primitives.encoding import encode
-from tests.integration.api.street import Street, open_street
+from tests.integration.api.street import Street
+from tests.integration.validator import CALM
 
 EXAMPLES = int(os.environ.get("API_EXAMPLES", "12"))
 """Of each address, valid and invalid ones each; `make api` asks more."""
@@ -50,17 +51,14 @@ for kind in ("application/octet-stream", "application/msgpack", "application/vnd
 schema = schemathesis.openapi.from_dict(close_shapes(build_document(list_declared())))
 
 
-@pytest.fixture(scope="module")
-def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
-    with open_street(tmp_path_factory.mktemp("street") / "net") as opened:
-        signed = opened.homes.sign_slot(0)
-        ids = tuple(each.id for each in signed)
-        BODIES.extend(
-            [*(each.raw for each in signed), encode(tuple(each.raw for each in signed)), encode(ids)]
-        )
-        yield opened
-        for validator in opened.community.validators:
-            validator.check_log()
+@pytest.fixture(autouse=True, scope="module")
+def _bodies(street: Street) -> Iterator[None]:
+    signed = street.homes.sign_slot(0)
+    raws, ids = tuple(each.raw for each in signed), tuple(each.id for each in signed)
+    BODIES.extend([*raws, encode(raws), encode(ids)])
+    yield
+    for validator in street.community.running:
+        validator.check_log(allowed=CALM)
 
 
 def check_headers(answer: Any, documented: dict[str, Any]) -> None:  # noqa: ANN401  # requests has no types here
@@ -129,7 +127,7 @@ def test_what_is_there_is_answered_as_the_document_says(street: Street) -> None:
         assert answer.status_code == 200, (path, answer.text)
 
 
-@schema.parametrize()
+@schema.exclude(path="/v1/feed").parametrize()  # it has no end; test_feed.py reads it
 @settings(
     max_examples=EXAMPLES,
     deadline=None,

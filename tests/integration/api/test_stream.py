@@ -1,7 +1,6 @@
 """Transactions over a websocket, on real validators: proven as over HTTP, once each, whoever dies."""
 
 import asyncio
-from collections.abc import Iterator
 
 import aiohttp
 import msgspec
@@ -13,7 +12,7 @@ from meter.validators import ClientSettings
 from primitives.encoding import encode
 from primitives.ids import Height, Nonce
 from primitives.signing import SecretKey
-from tests.integration.api.street import Street, open_street
+from tests.integration.api.street import Street
 from tests.integration.validator import DEADLINE_S
 from vm.contracts.ledger import Asset, Grant
 from vm.transaction import Call, SealedTransaction
@@ -21,12 +20,6 @@ from vm.transaction import Call, SealedTransaction
 PATIENCE = ClientSettings(
     request_timeout_s=5.0, rounds=8, pause_first_s=0.05, pause_max_s=0.5, resend_after_s=2.0
 )
-
-
-@pytest.fixture(scope="module")
-def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
-    with open_street(tmp_path_factory.mktemp("street") / "net") as opened:
-        yield opened
 
 
 def sign_many(street: Street, count: int) -> list[SealedTransaction]:

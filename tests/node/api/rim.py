@@ -17,7 +17,7 @@ from node.api.services import Services
 from node.config import ApiConfig
 from node.mempool import Added, Full, Known, Refused
 from node.metrics import Metrics
-from node.status import ConsensusStatus, NodeStatus
+from node.status import ConsensusStatus, NodeStatus, ViewEvent
 from node.story import StoryLine
 from primitives.encoding import DecodeError
 from primitives.hashing import compute_transaction_id
@@ -149,6 +149,7 @@ def build_services(community: Community, metrics: Metrics) -> Services:
         get_status=lambda: describe(community),
         get_consensus=describe_consensus,
         find_unready_reason=lambda: None,
+        get_view=lambda: ViewEvent(0, 0, "node0", active=True),
     )
 
 
