@@ -101,7 +101,7 @@ def _check(
     shown = answer.balances
     if (
         not isinstance(found, VerifiedBalance)
-        or asked not in {found.name, found.account.hex()}
+        or (asked != found.name and asked.lower() != found.account.hex())
         or found.name != answer.name
         or (found.settlement.amount if found.settlement else 0) != shown.settlement_nano
         or (found.coins.amount if found.coins else 0) != shown.coins

@@ -16,11 +16,15 @@ from meter.proof_files import (
 from meter.proofs import read_certificate, read_state_proof
 from meter.verification import Problem, Verified, Verifier
 from primitives.encoding import DecodeError, encode
+from primitives.text import to_line
 from vm.contracts.ledger import Asset, get_balance_key
 from vm.contracts.permissions import get_account_key
 from vm.genesis import Genesis
 
 PROOF_MISSING = "the validator gave no proof of it; ask another one with --node"
+
+SLOT_DIGITS = 16
+"""The end of a line's key in hexadecimal: the start of its slot, 8 bytes."""
 
 
 def build_bill_file(answer: BillAnswer, handovers: tuple[Handover, ...]) -> BillFile:
@@ -30,13 +34,15 @@ def build_bill_file(answer: BillAnswer, handovers: tuple[Handover, ...]) -> Bill
         CliError: a part of the answer is missing or cannot be read.
 
     """
-    lines = [(int(entry.key[-16:], 16), _build_record(entry.value, entry.proof)) for entry in answer.lines]
     try:
+        meter = bytes.fromhex(answer.meter)
+        slots_s = [int(entry.key[-SLOT_DIGITS:], 16) for entry in answer.lines]
         certificate = read_certificate(answer.certificate or b"")
-    except DecodeError:
+    except (ValueError, DecodeError):
         raise CliError(PROOF_MISSING) from None
+    lines = zip(slots_s, (_build_record(entry.value, entry.proof) for entry in answer.lines), strict=True)
     return BillFile(
-        meter=bytes.fromhex(answer.meter),
+        meter=meter,
         record=_build_shown(answer.record),
         lines=tuple(ProvenLine(slot_s, line) for slot_s, line in sorted(lines, key=lambda each: each[0])),
         certificate=certificate,
@@ -59,7 +65,7 @@ def build_balance_file(answer: AccountAnswer, handovers: tuple[Handover, ...]) -
     records = {record.key: _build_shown(record) for record in answer.records}
     settlement, coins = (records.get(get_balance_key(account, asset).hex()) for asset in Asset)
     if settlement is None and coins is None:
-        raise CliError(f"nothing was ever booked on {answer.name}: of nothing there is no proof")
+        raise CliError(f"nothing was ever booked on {to_line(answer.name)}: of nothing there is no proof")
     return BalanceFile(
         account=account,
         record=records.get(get_account_key(account).hex()),

@@ -12,7 +12,7 @@ from meter.verification import Problem, Verifier
 from tests.cli.conftest import Command, Ended
 from tests.cli.test_across_epochs import Desk, open_desk
 from tests.node.api.rim import open_rim, run
-from tests.node.community import Community, build_settled_community
+from tests.node.community import Community, build_settled_community, make_meter_account
 from vm.genesis import decode_genesis
 
 ASKED = {
@@ -106,6 +106,24 @@ def test_a_file_is_kept_once_and_never_written_over(gridbft: Command, tmp_path: 
     run(scenario())
 
 
+def test_a_receipt_is_kept_without_its_transaction_where_the_block_was_let_go(
+    gridbft: Command, tmp_path: Path
+) -> None:
+    async def scenario() -> None:
+        async with open_desk(gridbft, tmp_path) as (desk, community):
+            newest = community.chain.blocks[community.header.height].batch.header.transaction_ids[0].hex()
+            community.chain.blocks.clear()
+            file = tmp_path / "receipt.proof"
+            kept = await desk.ask("tx", "proof", newest, "-o", file)
+            assert kept.code == ExitCode.OK, kept.err
+        told = json.loads(gridbft("--home", tmp_path, "verify", file, "--json").out)
+        assert (told["receipt"]["transaction_id"], told["transaction"]) == (newest, None)
+        again = gridbft("--home", tmp_path, "tx", "proof", newest, "--from", file)
+        assert (again.code, again.out) == (ExitCode.OK, kept.out)
+
+    run(scenario())
+
+
 def test_a_balance_is_verified_where_it_is_shown(gridbft: Command, tmp_path: Path) -> None:
     async def scenario() -> None:
         async with open_rim(build_settled_community()) as rim:
@@ -114,6 +132,8 @@ def test_a_balance_is_verified_where_it_is_shown(gridbft: Command, tmp_path: Pat
             assert ended.code == ExitCode.OK, ended.err
             assert "which 3 of 4 validators signed" in ended.err
             assert ended.out == (await desk.ask("balance", "home-1")).out
+            account = make_meter_account(1).hex().upper()
+            assert (await desk.ask("balance", account, "--verify")).out == ended.out
             empty = await desk.ask("balance", "node0", "--verify")
             assert empty.code == ExitCode.ERROR
             assert "nothing was ever booked on node0" in empty.line
