@@ -13,6 +13,7 @@ LAG_BLOCKS_MAX = 2
 """A validator that is further behind than this does not follow (the same bound as /readyz)."""
 FOLLOWING_PHASES = frozenset({"normal", "view_change", "observing"})
 """A view change is agreement at work, told by ``waiting`` when it takes long; an observer need not vote."""
+OBSERVER = "observer"
 CLOCKS_MIN = 3
 """Of two clocks that differ nobody knows which one is wrong; the median of three is a right one."""
 LINE_CHARACTERS_MAX = 1_000
@@ -50,14 +51,15 @@ def diagnose(answers: Answers, names: Mapping[str, str], drift_ms: int) -> Diagn
 
     ``names`` are those of the addresses that are known by name.
     It does not commit when nobody says that it does, or more validators wait than may be missing. One that waits
-    alone is cut off; the others commit without it.
+    alone is cut off; the others commit without it. Observers are no voice in this, unless nobody else answers.
     """
     told = [answer for answer in answers.values() if not isinstance(answer, str)]
     if not told:
         return _diagnose_silence(answers, names)
-    total = max(len(answer.peers) + (answer.phase != "observing") for answer in told)
-    waiting = [answer for answer in told if answer.waiting is not None]
-    is_stalled = len(waiting) == len(told) or len(waiting) > total - get_quorum(total)
+    voters = [answer for answer in told if answer.role != OBSERVER] or told
+    total = max(len(answer.peers) + (answer.role != OBSERVER) for answer in voters)
+    waiting = [answer for answer in voters if answer.waiting is not None]
+    is_stalled = len(waiting) == len(voters) or len(waiting) > total - get_quorum(total)
     problems = [
         *_find_unanswered(answers, names),
         *_find_laggards(told, is_stalled=is_stalled),
@@ -66,7 +68,7 @@ def diagnose(answers: Answers, names: Mapping[str, str], drift_ms: int) -> Diagn
     if not is_stalled:
         advice = [] if len(told) == len(answers) else [f"what to do: {UNANSWERED_ADVICE}"]
         return Diagnosis(None, (), (*problems, *advice))
-    groups = find_groups(told)
+    groups = find_groups(voters)
     spokesman = max(waiting, key=lambda answer: sum(map(is_connected, answer.peers)))
     if spokesman.stall is None:
         return Diagnosis(f"not committing: {_show(str(spokesman.waiting))}", (), tuple(problems))
@@ -135,6 +137,7 @@ def _find_unanswered(answers: Answers, names: Mapping[str, str]) -> list[str]:
 def _find_laggards(told: Sequence[StatusAnswer], *, is_stalled: bool) -> list[str]:
     """Return who does not follow although the network commits, is behind, or has no link to another."""
     newest = max(answer.certified_height for answer in told)
+    is_alone = all(answer.role == OBSERVER for answer in told)  # then its reason is the verdict already
     problems = []
     for answer in told:
         name = _show(answer.name)
@@ -142,6 +145,8 @@ def _find_laggards(told: Sequence[StatusAnswer], *, is_stalled: bool) -> list[st
             problems.append(f"{name} is {_show(answer.phase).replace('_', ' ')} at block {answer.height}")
         elif answer.certified_height + LAG_BLOCKS_MAX < newest:
             problems.append(f"{name} is {newest - answer.certified_height} blocks behind")
+        elif answer.waiting is not None and answer.role == OBSERVER and not is_alone:
+            problems.append(f"{name}, an observer, does not follow: {_show(answer.waiting)}")
         elif answer.waiting is not None and not is_stalled:
             problems.append(f"{name} takes no part, the others commit without it: {_show(answer.waiting)}")
         missing = [str(peer.get("name")) for peer in answer.peers if not is_connected(peer)]

@@ -154,7 +154,7 @@ def create_joining_home(
             f"{directory}: exists, and keys are never overwritten; choose a new directory"
         )
     with open_draft(directory) as draft:
-        validator = _create_key(draft / NODE_KEY_PATH, place.name, passphrase)
+        validator = create_node_key(draft / NODE_KEY_PATH, place.name, passphrase)
         bundle = Bundle(validator, Endpoint(place.host, place.p2p_port))
         write_new(draft / GENESIS_NAME, encode(genesis))
         write_new(draft / CONFIG_NAME, render_config(config).encode())
@@ -189,7 +189,7 @@ def create_next_key(home: Path, genesis: Genesis, host: str | None, passphrase: 
         open_node_key(
             home / NODE_KEY_PATH, passphrase
         )  # both keys open with one passphrase, or the node cannot start
-        validator = _create_key(home / NEXT_KEY_PATH, config.name, passphrase)
+        validator = create_node_key(home / NEXT_KEY_PATH, config.name, passphrase)
     except KeystoreError as error:
         raise build_key_error(error) from None
     bundle = Bundle(validator, Endpoint(chosen, config.p2p.port))
@@ -197,7 +197,8 @@ def create_next_key(home: Path, genesis: Genesis, host: str | None, passphrase: 
     return bundle
 
 
-def _create_key(path: Path, name: str, passphrase: bytes) -> Validator:
+def create_node_key(path: Path, name: str, passphrase: bytes) -> Validator:
+    """Make a sealed key that brings its certificate along; raises KeystoreError."""
     import ssl
 
     identity = make_tls_identity(name)

@@ -22,6 +22,7 @@ from cli import (
     logs,
     meters,
     network,
+    observers,
     reset,
     rounds,
     settings,
@@ -71,6 +72,7 @@ app.add_typer(agreement.app, name="consensus")
 app.add_typer(monitoring.app, name="metrics")
 app.add_typer(systemd.app, name="systemd")
 app.add_typer(validators.app, name="validators")
+app.add_typer(observers.app, name="observers")
 app.add_typer(wallet.app, name="wallet")
 app.add_typer(backup.app, name="keys")
 app.add_typer(meters.app, name="meter")

@@ -8,12 +8,33 @@ import typer
 
 from cli.console import print_json, print_line, talk
 from cli.failure import CliError, ExitCode, build_usage_error
-from cli.options import HomeOption, JsonOption, PassphraseFileOption, find_home
+from cli.options import HomeOption, JsonOption, PassphraseFileOption, check_role, find_home
 
 P2P_PORT_DEFAULT, API_PORT_DEFAULT = 7100, 8100
 PORT_MAX = 65535
 
 app = typer.Typer(no_args_is_help=True, help="Make a network, and check the genesis of one.")
+
+RoleOption = Annotated[
+    str, typer.Option(metavar="ROLE", help="validator, or observer: a node without a vote.")
+]
+HostOption = Annotated[
+    str | None,
+    typer.Option(metavar="HOST", help="Where the others will reach a validator.", show_default=False),
+]
+P2pPortOption = Annotated[
+    int | None,
+    typer.Option("--p2p-port", metavar="PORT", help="A validator's port for the others.", show_default=False),
+]
+PeersOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--peer",
+        metavar="NAME=HOST:PORT",
+        help="Where a validator is whom no other one locates, or where one serves observers; may be given again.",
+        show_default=False,
+    ),
+]
 
 
 @app.command()
@@ -85,9 +106,7 @@ def new(
 
 @app.command()
 def join(
-    name: Annotated[str, typer.Option(metavar="NAME", help="What the validator is to be called.")],
-    host: Annotated[str, typer.Option(metavar="HOST", help="Where the others will reach it.")],
-    p2p_port: Annotated[int, typer.Option("--p2p-port", metavar="PORT", help="Its port for validators.")],
+    name: Annotated[str, typer.Option(metavar="NAME", help="What the node is to be called.")],
     api_port: Annotated[int, typer.Option("--api-port", metavar="PORT", help="Its port for members.")],
     source: Annotated[
         Path, typer.Option("--from", metavar="DIR", help="A member's home: genesis.bin and client.toml.")
@@ -95,23 +114,25 @@ def join(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="A directory that does not exist yet.")
     ],
-    peers: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--peer",
-            metavar="NAME=HOST:PORT",
-            help="Where a validator is whom no other one locates; may be given again.",
-            show_default=False,
-        ),
-    ] = None,
+    role: RoleOption = "validator",
+    host: HostOption = None,
+    p2p_port: P2pPortOption = None,
+    peers: PeersOption = None,
     passphrase_file: PassphraseFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a home for a new validator of a running network, and the bundle that the others add."""
+    """Make a home for a new node of a running network, and the bundle that the validators add."""
     from cli.client_settings import open_client_home
     from cli.joining import BUNDLE_NAME, Place, check_place, create_joining_home, explore, parse_peers
     from cli.passphrase import read_passphrase
 
+    if check_role(role) == "observer":
+        _join_as_observer(name, api_port, source, output, peers or [], passphrase_file, as_json=as_json)
+        return
+    if host is None or p2p_port is None:
+        raise build_usage_error(
+            f"{'--host' if host is None else '--p2p-port'}: a validator needs it; the others dial it"
+        )
     place = Place(name, host, p2p_port, api_port)
     check_place(place)
     addresses = parse_peers(peers or [])
@@ -130,6 +151,46 @@ def join(
     talk(f"Send them {path}; nothing in it is secret. {around.quorum} of them run, each with its own home:")
     talk(f"  gridbft validators add {path} --home ITS_HOME")
     talk("Start it at any time; it has a vote when it is let in:")
+    talk(f"  gridbft start --home {output}")
+
+
+def _join_as_observer(
+    name: str,
+    api_port: int,
+    source: Path,
+    output: Path,
+    peers: list[str],
+    passphrase_file: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Make the home of an observer, which follows the validators that ``peers`` name."""
+    from cli.client_settings import open_client_home
+    from cli.joining import explore, parse_peers
+    from cli.observing import BUNDLE_NAME, check_following, create_observer_home
+    from cli.passphrase import read_passphrase
+
+    addresses = parse_peers(peers)
+    check_following(name, api_port, addresses)
+    client_home = open_client_home(source)
+    genesis = client_home.read_genesis()
+    around = explore(client_home)
+    passphrase = read_passphrase(passphrase_file, of_what="the new key", is_new=True)
+    observer = create_observer_home(output, genesis, name, api_port, around, addresses, passphrase)
+    path = output / BUNDLE_NAME
+    if as_json:
+        key = observer.public_key.hex()
+        print_json({"home": str(output), "name": name, "public_key": key, "bundle": str(path)})
+        return
+    print_line(observer.public_key.hex())
+    talk(
+        f"The home of {name} is in {output}. Its key is the line above: tell it to the validators' operators."
+    )
+    talk(
+        f"Send them {path}; nothing in it is secret. Each of {', '.join(addresses)} that is to serve it runs:"
+    )
+    talk(f"  gridbft observers add {path} --home ITS_HOME")
+    talk("Start it at any time; it follows as soon as one of them serves it:")
     talk(f"  gridbft start --home {output}")
 
 

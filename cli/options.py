@@ -7,9 +7,12 @@ from typing import Annotated
 
 import typer
 
+from cli.failure import build_usage_error
+
 HOME_VARIABLE = "GRIDBFT_HOME"
 NODE_VARIABLE = "GRIDBFT_NODE"
 HOME_DEFAULT = Path("~/.gridbft")
+ROLES = ("validator", "observer")
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,18 @@ PassphraseFileOption = Annotated[
         show_default=False,
     ),
 ]
+
+
+def check_role(role: str) -> str:
+    """Return the role of a node.
+
+    Raises:
+        CliError: usage; there is no such role.
+
+    """
+    if role not in ROLES:
+        raise build_usage_error(f"--role: {role!r} is none; a node is a {' or an '.join(ROLES)}")
+    return role
 
 
 def find_home(home: Path | None) -> Path:

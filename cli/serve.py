@@ -8,7 +8,7 @@ stands neither among the arguments nor in the environment of the node.
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -19,7 +19,10 @@ from cli.passphrase import PASSPHRASE_BYTES_MAX, PASSPHRASE_VARIABLE
 if TYPE_CHECKING:
     import asyncio
 
+    from node.config import NodeConfig
     from node.errors import NodeError
+    from node.identity import Identity
+    from node.supervisor import Supervisor
 
 STDIN_CHUNK = 4096
 STOP_WITH_STDIN = "stop-with-stdin"
@@ -61,7 +64,7 @@ def main(arguments: list[str]) -> int:
 
 
 def serve(home: Path, passphrase: bytes, *, stop_with_stdin: bool) -> None:
-    """Run the validator of ``home`` until it is asked to stop.
+    """Run the validator or observer of ``home`` until it is asked to stop.
 
     Raises:
         CliError: it cannot start, or cannot go on.
@@ -72,7 +75,6 @@ def serve(home: Path, passphrase: bytes, *, stop_with_stdin: bool) -> None:
     from meter.keystore import KeystoreError
     from node.config import ConfigError, load_config
     from node.errors import NodeError
-    from node.node import run_node
     from node.supervisor import find_supervisor
 
     try:
@@ -83,7 +85,7 @@ def serve(home: Path, passphrase: bytes, *, stop_with_stdin: bool) -> None:
     except KeystoreError as error:
         raise build_key_error(error) from None
     try:
-        node = run_node(config, home, identities, find_supervisor(os.environ))
+        node = _choose_work(config, home, identities, find_supervisor(os.environ))
         run_until_stopped(node, stop_with_stdin=stop_with_stdin)
     except NodeError as error:
         raise _build_node_failure(config.name, error) from None
@@ -93,6 +95,19 @@ def serve(home: Path, passphrase: bytes, *, stop_with_stdin: bool) -> None:
             raise
         raise _build_node_failure(config.name, first) from None
     talk(f"{config.name}: stopped")
+
+
+def _choose_work(
+    config: "NodeConfig", home: Path, identities: "Sequence[Identity]", supervisor: "Supervisor"
+) -> Coroutine[object, object, None]:
+    """Return what the role of a node is to run."""
+    if config.role == "observer":
+        from node.observer.observer import run_observer
+
+        return run_observer(config, home, identities, supervisor)
+    from node.node import run_node
+
+    return run_node(config, home, identities, supervisor)
 
 
 def run_until_stopped(work: Coroutine[object, object, None], *, stop_with_stdin: bool = False) -> None:

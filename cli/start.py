@@ -7,17 +7,27 @@ import typer
 
 from cli.console import talk
 from cli.failure import build_usage_error
-from cli.options import HomeOption, PassphraseFileOption, find_home
+from cli.options import HomeOption, PassphraseFileOption, check_role, find_home
+
+ROLE_VARIABLE = "GRIDBFT_NODE_ROLE"
 
 
 def start(
     home: HomeOption = None,
     passphrase_file: PassphraseFileOption = None,
+    role: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ROLE",
+            help="validator, or observer: follow without a vote. (default: config.toml)",
+            show_default=False,
+        ),
+    ] = None,
     stop_with_stdin: Annotated[
         bool, typer.Option("--stop-with-stdin", hidden=True, help="Stop when standard input ends.")
     ] = False,
 ) -> None:
-    """Run the validator of HOME until SIGTERM or Ctrl-C; restarting it after a crash needs nothing else."""
+    """Run the node of HOME until SIGTERM or Ctrl-C; restarting it after a crash needs nothing else."""
     from cli.keys import build_key_error
     from cli.node_keys import NODE_KEY_PATH
     from cli.passphrase import read_passphrase
@@ -26,6 +36,8 @@ def start(
     from node.config import ConfigError, load_config
 
     directory = find_home(home)
+    if role is not None:
+        os.environ[ROLE_VARIABLE] = check_role(role)  # flag over environment over file; the node inherits it
     try:
         config = load_config(directory, os.environ)
         read_key_label(directory / NODE_KEY_PATH)  # a missing file is told before a passphrase is asked for

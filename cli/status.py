@@ -144,12 +144,12 @@ def build_table(told: "Sequence[StatusAnswer]") -> "Table":
     for answer in told:
         links = f"{sum(is_connected(peer) for peer in answer.peers)}/{len(answer.peers)}"
         cells = (
-            answer.name,
+            answer.name if answer.role == "validator" else f"{answer.name} ({answer.role})",
             answer.phase.replace("_", " "),
             str(answer.height),
             str(answer.certified_height),
-            str(answer.view),
-            answer.primary,
+            str(answer.view) if answer.primary else "-",
+            answer.primary or "-",
             links,
             str(answer.mempool),
         )

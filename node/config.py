@@ -23,6 +23,7 @@ CONFIG_BYTES_MAX = 1024 * 1024
 """80 peers take 10 kB; a longer file was named by mistake."""
 ENVIRONMENT_PREFIX = "GRIDBFT_"
 
+Role = Literal["validator", "observer"]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 ApiPort = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 Host = Annotated[str, msgspec.Meta(min_length=1, max_length=253)]  # RFC 1035, section 2.3.4
@@ -39,8 +40,16 @@ class P2pConfig(_Section, frozen=True):
     port: Port = 7100
 
 
+class ObserversConfig(_Section, frozen=True):
+    """Where a validator serves observers, and what they get together; port 0 serves none."""
+
+    host: Host = "127.0.0.1"
+    port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 0
+    bytes_per_s: Annotated[int, msgspec.Meta(ge=65_536, le=1024**3)] = 1024 * 1024
+
+
 class PeerConfig(_Section, frozen=True):
-    """Where this validator reaches another one; keys and certificates come from the genesis, by name."""
+    """Where this node reaches a validator; keys and certificates come from the genesis, by name."""
 
     name: str
     host: Host
@@ -99,7 +108,9 @@ class NodeConfig(_Section, frozen=True):
     """Everything a node is told besides its genesis and its keys."""
 
     name: str
+    role: Role = "validator"
     p2p: P2pConfig = P2pConfig()
+    observers: ObserversConfig = ObserversConfig()
     api: ApiConfig = ApiConfig()
     clock: ClockConfig = ClockConfig()
     mempool: MempoolConfig = MempoolConfig()
@@ -159,14 +170,29 @@ def find_config_problem(config: NodeConfig) -> str | None:
         return "peers: two peers share a name; name each validator of the genesis once"
     if config.name in names:
         return f"peers: {config.name} is this node itself; remove it from the list"
-    if config.api.port == config.p2p.port and config.api.host == config.p2p.host:
+    is_validator = config.role == "validator"
+    if is_validator and config.api.port == config.p2p.port and config.api.host == config.p2p.host:
         return f"api.port: {config.api.port} is p2p.port as well; give each its own"
+    problem = _find_role_problem(config)
+    if problem is not None:
+        return problem
     if config.api.connections_per_address_max > config.api.connections_max:
         return "api.connections_per_address_max: at most api.connections_max"
     if config.mempool.account_transactions_max > config.mempool.transactions_max:
         return "mempool.account_transactions_max: at most mempool.transactions_max"
     if 0 < config.storage.keep_blocks < KEEP_BLOCKS_MIN:
         return f"storage.keep_blocks: 0 keeps all blocks; otherwise at least {KEEP_BLOCKS_MIN}"
+    return None
+
+
+def _find_role_problem(config: NodeConfig) -> str | None:
+    port = config.observers.port
+    if port and port in {config.p2p.port, config.api.port}:
+        return f"observers.port: {port} is another port of this node; give each its own"
+    if config.role == "observer" and port:
+        return "observers.port: an observer serves no observers; remove it"
+    if config.role == "observer" and not config.peers:
+        return "peers: an observer follows validators; list at least one, with its port for observers"
     return None
 
 
@@ -187,7 +213,10 @@ def _read(path: Path) -> bytes:
 
 def _list_settings() -> dict[str, tuple[str, ...]]:
     """Map each name in the environment to its path in the file; peers are a table of their own, file only."""
-    names: dict[str, tuple[str, ...]] = {f"{ENVIRONMENT_PREFIX}NODE_NAME": ("name",)}
+    names: dict[str, tuple[str, ...]] = {
+        f"{ENVIRONMENT_PREFIX}NODE_NAME": ("name",),
+        f"{ENVIRONMENT_PREFIX}NODE_ROLE": ("role",),
+    }
     for section in msgspec.structs.fields(NodeConfig):
         if isinstance(section.type, type) and issubclass(section.type, _Section):
             for key in msgspec.structs.fields(section.type):

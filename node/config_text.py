@@ -13,6 +13,10 @@ _COMMENTS = {
     "p2p": "Where the other validators reach this one. The only port that must be open beyond this machine.",
     "p2p.host": "address to listen on; 0.0.0.0 for every IPv4 address of the machine",
     "p2p.port": "",
+    "observers": "Where this validator serves observers: those whose bundles are in observers/ beside this file.",
+    "observers.host": "address to listen on; 0.0.0.0 for every IPv4 address of the machine",
+    "observers.port": "0: it serves none",
+    "observers.bytes_per_s": "what all of them together get",
     "api": "The HTTP API for meters, wallets and operators. Keep it on this machine, or behind a proxy.",
     "api.host": "address to listen on",
     "api.port": "0 takes any free port and logs it",
@@ -42,9 +46,15 @@ _COMMENTS = {
 
 def render_config(config: NodeConfig) -> str:
     """Return the text of a file that gives exactly ``config``; parsing it is the inverse."""
-    lines = [_HEAD, f"name = {_render(config.name)}  # this validator's name in the genesis"]
+    is_validator = config.role == "validator"
+    lines = [
+        _HEAD,
+        f"name = {_render(config.name)}"
+        + ("  # this validator's name in the genesis" if is_validator else ""),
+        f"{'# ' if is_validator else ''}role = {_render(config.role)}  # an observer has no vote",
+    ]
     for section in msgspec.structs.fields(NodeConfig):
-        if section.name in {"name", "peers"}:
+        if section.name in {"name", "role", "peers"}:
             continue
         lines += ["", f"# {_COMMENTS[section.name]}", f"[{section.name}]"]
         values = getattr(config, section.name)

@@ -41,6 +41,7 @@ class RequestKind(IntEnum):
     SNAPSHOT = 5
     SNAPSHOT_BUCKETS = 6
     SNAPSHOT_PAIRS = 7
+    SUBMIT = 8
 
 
 class BlocksAnswer(Struct, frozen=True, tag=1):

@@ -8,12 +8,15 @@ from time import monotonic
 
 from consensus.catch_up import find_target
 from consensus.explanation import Cause, Explanation
+from consensus.membership import Membership
 from consensus.replica import PHASES, describe_phase
+from node.attendance import Attendance
 from node.bookkeeping import Bookkeeping
 from node.home import Constitution, Storage
 from node.host import Host
 from node.metrics import Metrics
 from node.standing import Standing
+from node.storage.chain import ChainStore
 from node.verifier import Verifier
 from p2p.peers import PeerStatus
 from primitives.ids import CHAIN_ID_BYTES
@@ -46,9 +49,7 @@ class Gauging:
         self._verifier = verifier
         self._bookkeeping = bookkeeping
         self._storage = storage
-        self._home = home
-        self._disk_s: float | None = None
-        self._seen_equivocations = -1
+        self._disk = DiskGauging(home, storage.chain, metrics)
         metrics.set_histogram("journal_sync_seconds", host.sync_time.histogram)
         metrics.set_histogram("block_execution_seconds", host.block_time.histogram)
         metrics.set_gauge("heartbeat_seconds", constitution.genesis.consensus.heartbeat_ms / 1000)
@@ -60,10 +61,7 @@ class Gauging:
         self._look_at_peers(peers)
         self._look_at_validators()
         self._look_at_work()
-        now_s = monotonic()
-        if self._disk_s is None or now_s - self._disk_s >= DISK_PERIOD_S:
-            self._disk_s = now_s
-            self._look_at_disk()
+        self._disk.look()
 
     def _look_at_agreement(self, explanation: Explanation) -> None:
         state, gauge = self._host.replica.view, self._metrics.set_gauge
@@ -84,22 +82,13 @@ class Gauging:
         self._metrics.set_labelled("node_info", {(self._standing.name, self._chain_id, role): 1})
 
     def _look_at_peers(self, peers: Sequence[PeerStatus]) -> None:
-        show = self._metrics.set_labelled
-        self._metrics.set_gauge("peers_connected", sum(peer.connected for peer in peers))
-        show("peer_connected", {(peer.name,): int(peer.connected) for peer in peers})
-        show("peer_received_bytes", {(peer.name,): peer.bytes_in for peer in peers})
-        show("peer_sent_bytes", {(peer.name,): peer.bytes_out for peer in peers})
-        show("peer_dropped_frames", {(peer.name,): peer.dropped for peer in peers})
+        show_peers(self._metrics, peers)
 
     def _look_at_validators(self) -> None:
         """Show who signs, for the validators of the current epoch only: who left is no cause for alarm."""
         show = self._metrics.set_labelled
         membership = self._host.replica.view.membership
-        told = self._bookkeeping.attendance.tell(membership.replicas)
-        records = {(membership.get_name(replica),): told[replica] for replica in membership.replicas}
-        show("validator_last_signed_height", {name: each.last_signed or 0 for name, each in records.items()})
-        show("validator_signed_blocks", {name: each.signed for name, each in records.items()})
-        show("validator_missed_blocks", {name: each.missed for name, each in records.items()})
+        show_signers(self._metrics, membership, self._bookkeeping.attendance)
         silences = self._standing.get_silences_ms()
         show("validator_silence_seconds", {(name,): each / 1000 for name, each in silences.items()})
 
@@ -118,11 +107,25 @@ class Gauging:
         metrics.set_counter("signatures_invalid", counters.invalid)
         metrics.set_counter("signatures_spared", counters.spared)
 
-    def _look_at_disk(self) -> None:
-        """Measure the store and the disk; what the system does not tell keeps its last value."""
-        chain = self._storage.chain
+
+class DiskGauging:
+    """Measures the store and the disk of a home, not more often than DISK_PERIOD_S."""
+
+    def __init__(self, home: Path, chain: ChainStore, metrics: Metrics) -> None:
+        self._home = home
+        self._chain = chain
+        self._metrics = metrics
+        self._looked_s: float | None = None
+        self._seen_equivocations = -1
+
+    def look(self) -> None:
+        """Measure, if it is time; what the system does not tell keeps its last value."""
+        now_s = monotonic()
+        if self._looked_s is not None and now_s - self._looked_s < DISK_PERIOD_S:
+            return
+        self._looked_s = now_s
         with suppress(OSError):
-            self._metrics.set_gauge("store_bytes", chain.estimate_size())
+            self._metrics.set_gauge("store_bytes", self._chain.estimate_size())
             space = os.statvfs(self._home)
             self._metrics.set_gauge("disk_free_bytes", space.f_bavail * space.f_frsize)
         written = read_written_bytes()
@@ -131,7 +134,26 @@ class Gauging:
         equivocations = self._metrics.counters["equivocations"]
         if equivocations != self._seen_equivocations:
             self._seen_equivocations = equivocations
-            self._metrics.set_gauge("evidence_stored", sum(1 for _ in chain.iterate_evidence()))
+            self._metrics.set_gauge("evidence_stored", sum(1 for _ in self._chain.iterate_evidence()))
+
+
+def show_peers(metrics: Metrics, peers: Sequence[PeerStatus]) -> None:
+    """Show the links to validators."""
+    show = metrics.set_labelled
+    metrics.set_gauge("peers_connected", sum(peer.connected for peer in peers))
+    show("peer_connected", {(peer.name,): int(peer.connected) for peer in peers})
+    show("peer_received_bytes", {(peer.name,): peer.bytes_in for peer in peers})
+    show("peer_sent_bytes", {(peer.name,): peer.bytes_out for peer in peers})
+    show("peer_dropped_frames", {(peer.name,): peer.dropped for peer in peers})
+
+
+def show_signers(metrics: Metrics, membership: Membership, attendance: Attendance) -> None:
+    """Show which validators' signatures the last certificates have."""
+    show, told = metrics.set_labelled, attendance.tell(membership.replicas)
+    records = {(membership.get_name(replica),): told[replica] for replica in membership.replicas}
+    show("validator_last_signed_height", {name: each.last_signed or 0 for name, each in records.items()})
+    show("validator_signed_blocks", {name: each.signed for name, each in records.items()})
+    show("validator_missed_blocks", {name: each.missed for name, each in records.items()})
 
 
 def read_written_bytes() -> int | None:

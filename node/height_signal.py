@@ -1,6 +1,7 @@
 """Waiting for certified heights: those who long-poll sleep here until the next one."""
 
 import asyncio
+from collections.abc import Callable
 
 from primitives.ids import Height
 
@@ -19,11 +20,16 @@ class HeightSignal:
         self.height = height
         self._waiters_max = waiters_max
         self._waiting: set[asyncio.Future[None]] = set()
+        self._listeners: list[Callable[[Height], None]] = []
 
     @property
     def waiters(self) -> int:
         """Return how many wait."""
         return len(self._waiting)
+
+    def listen(self, on_height: Callable[[Height], None]) -> None:
+        """Tell a part of the node of every later height, as it comes; it must not block."""
+        self._listeners.append(on_height)
 
     def advance(self, height: Height) -> None:
         """Wake everybody for a later height."""
@@ -34,6 +40,8 @@ class HeightSignal:
         for future in waiting:
             if not future.done():
                 future.set_result(None)
+        for on_height in self._listeners:
+            on_height(height)
 
     async def wait_beyond(self, height: Height, timeout_s: float) -> bool:
         """Wait until a height above ``height`` is certified; tell whether one is, or the time was over.

@@ -24,7 +24,7 @@ LOG_FILES_KEPT = 3
 VALUE_CHARACTERS_MAX = 2_000
 """A field is for reading, not for keeping: longer values are cut."""
 
-COMPONENTS = ("api", "consensus", "inbox", "node", "p2p", "snapshots")
+COMPONENTS = ("api", "consensus", "inbox", "node", "observer", "p2p", "snapshots")
 """The loggers of a node, below ``gridbft.``; each may have a level of its own while the node runs."""
 
 OTHERS = "others"

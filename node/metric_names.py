@@ -25,6 +25,7 @@ GAUGES: Mapping[str, str] = {
     "mempool_bytes": "Memory of the transactions that wait",
     "mempool_oldest_seconds": "How long the transaction that came first has waited",
     "peers_connected": "Validators with an open link",
+    "observers_connected": "Observers with an open link to this validator",
     "evidence_stored": "Pairs of contradicting messages on the disk: each convicts a validator",
     "journal_bytes": "Size of the journal",
     "store_bytes": "Size of the store, looked at every ten seconds at most",

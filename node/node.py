@@ -44,6 +44,7 @@ from node.logs import configure_logging
 from node.memberships import read_memberships
 from node.mempool import Mempool, MempoolLimits
 from node.metrics import Metrics
+from node.observer.port import ObserverDoor, ObserverHandlers, open_observer_port
 from node.peers import PeerBook, PeerKeeper, read_newest_membership
 from node.queries import Queries
 from node.rim import Rim
@@ -110,11 +111,12 @@ async def _run_once(
             await node.run()
             is_again = node.is_reopening
     except* (JournalError, StoreError) as group:
-        raise DiskError(_get_first_line(group)) from None
+        raise DiskError(get_first_line(group)) from None
     return is_again
 
 
-def _get_first_line(error: BaseException) -> str:
+def get_first_line(error: BaseException) -> str:
+    """Return what the first error of a group of groups says."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return str(error)
@@ -131,10 +133,10 @@ async def _open_node(
 ) -> AsyncIterator["Node"]:
     """Join the parts, from the inside to the rim; the order of closing is the reverse."""
     genesis, chain = constitution.genesis, storage.chain
-    clock = _build_clock(config, chain.get_latest_header().time_ms)
+    clock = build_clock(config, chain.get_latest_header().time_ms)
     replica, identity, own, book = _introduce(config, home, constitution, storage, identities)
     membership = replica.view.membership
-    mempool = _build_mempool(config.mempool, Height(chain.get_latest_header().height + 1))
+    mempool = build_mempool(config.mempool, Height(chain.get_latest_header().height + 1))
     ledger = LedgerContext(genesis, constitution.genesis_hash)
     metrics, queries = Metrics(), Queries(genesis, chain, mempool)
     batcher = Batcher(ReplicaId(own.public_key), mempool, genesis.consensus.heartbeat_ms)
@@ -147,36 +149,37 @@ async def _open_node(
         verifier = await stack.enter_async_context(open_verifier(constitution.genesis_hash))
         applier = Applier(ledger, chain, chain.get_latest_header(), storage.tree, execution)
         intake = Intake(ledger, chain, mempool, verifier, clock, lambda: applier.header)
-        heard, story = Heard(_build_attendance(storage, membership)), Story(membership)
+        heard, story = Heard(build_attendance(storage, membership)), Story(membership)
         bookkeeping = Bookkeeping(chain, queries, upkeep, intake, metrics, membership, clock, story, heard)
         wires = Wires()
-        network = await stack.enter_async_context(
-            _open_network(config, constitution, identity, own, book.build(membership), wires)
-        )
+        links = _build_network_settings(config, constitution, identity, own, book.build(membership))
+        network = await stack.enter_async_context(_open_network(links, wires))
         keeper = PeerKeeper(book, network, own, identities)
         keeper.follow(membership)
         host = Host(replica, storage.journal, network, applier, batcher, clock, bookkeeping, disk)
-        fetcher = SnapshotFetcher(home / "data", constitution.genesis_hash, chain, network, replica)
+        fetcher = SnapshotFetcher(
+            home / "data", constitution.genesis_hash, chain, network, lambda: replica.view.membership
+        )
         inbox = Inbox(host, network, constitution.genesis_hash, verifier, mempool, intake, heard, fetcher)
         watch = Watch(host, mempool, batcher, network, genesis.consensus)
         bookkeeping.connect(inbox, watch, network, keeper)
         intake.connect(network, host.offer_batch)
-        wires.connect(host, inbox, intake, Answers(replica, mempool, chain, upkeep.snapshots))
-        _pin_latest(queries, storage)
+        answers = Answers(replica, mempool, chain, upkeep.snapshots)
+        wires.connect(host, inbox, intake, answers)
+        pin_latest(queries, storage)
         upkeep.begin(replica.view.stable)
         standing = Standing(config.name, host, network, mempool, batcher, heard, story, genesis.consensus)
         gauging = Gauging(home, constitution, storage, metrics, host, standing, verifier, bookkeeping)
         rim = Rim(config.name, constitution, host, network, standing, mempool, queries, metrics, gauging)
-        await stack.enter_async_context(open_api(rim.build_services(intake, bookkeeping), config.api))
-        node = Node(host, inbox, watch, fetcher, keeper, supervisor, rim)
-        await stack.enter_async_context(
-            open_admin(
-                AdminServices(
-                    *(clock, rim.get_status, standing.tell, node.stop, host.offer_batch, rim.find_dead_reason)
-                ),
-                home,
-            )
+        services = rim.build_services(intake, bookkeeping)
+        await stack.enter_async_context(open_api(services, config.api))
+        observers = ObserverHandlers(answers, queries, services.submit, metrics, config.observers)
+        door = await stack.enter_async_context(open_observer_port(home, config.observers, links, observers))
+        node = Node(host, inbox, watch, fetcher, keeper, door, supervisor, rim)
+        admin = AdminServices(
+            *(clock, rim.get_status, standing.tell, node.stop, host.offer_batch, rim.find_dead_reason)
         )
+        await stack.enter_async_context(open_admin(admin, home))
         yield node
 
 
@@ -205,16 +208,14 @@ def _introduce(
         known = [current, *known]
 
 
-@asynccontextmanager
-async def _open_network(
+def _build_network_settings(
     config: NodeConfig,
     constitution: Constitution,
     identity: Identity,
     own: Validator,
     peers: tuple[PeerAddress, ...],
-    wires: "Wires",
-) -> AsyncIterator[Network]:
-    settings = NetworkSettings(
+) -> NetworkSettings:
+    return NetworkSettings(
         chain=constitution.genesis.name,
         genesis_hash=constitution.genesis_hash,
         own=PeerAddress(own.name, own.public_key, own.tls_certificate, config.p2p.host, config.p2p.port),
@@ -224,6 +225,10 @@ async def _open_network(
         listen_port=config.p2p.port,
         peers=peers,
     )
+
+
+@asynccontextmanager
+async def _open_network(settings: NetworkSettings, wires: "Wires") -> AsyncIterator[Network]:
     async with AsyncExitStack() as stack:
         try:
             network = await stack.enter_async_context(open_network(settings, wires))
@@ -231,7 +236,7 @@ async def _open_network(
             raise PortBusyError(str(error)) from None
         except ssl.SSLError as error:
             raise HomeError(
-                f"the TLS key of keys/node.key and the certificate of {own.name} do not belong together"
+                f"the TLS key of keys/node.key and the certificate of {settings.own.name} do not belong together"
                 f" ({error.reason or error}); use the key and the genesis that were made for each other"
             ) from None
         yield network
@@ -281,6 +286,7 @@ class Node:
         watch: Watch,
         fetcher: SnapshotFetcher,
         keeper: PeerKeeper,
+        door: ObserverDoor,
         supervisor: Supervisor,
         rim: Rim,
     ) -> None:
@@ -288,6 +294,7 @@ class Node:
         self._rim = rim
         self._fetcher = fetcher
         self._keeper = keeper
+        self._door = door
         self._host = host
         self._inbox = inbox
         self._watch = watch
@@ -307,6 +314,7 @@ class Node:
             self._await_snapshot(),
             self._await_other_key(),
             self._supervisor.watch(self._rim.find_dead_reason, self._rim.tell_briefly),
+            self._door.run(),
         )
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -340,18 +348,20 @@ class Node:
             self._watch.look(self._host.now())
 
 
-def _build_mempool(config: MempoolConfig, next_height: Height) -> Mempool:
+def build_mempool(config: MempoolConfig, next_height: Height) -> Mempool:
+    """Return the empty pool of a node."""
     limits = MempoolLimits(config.transactions_max, config.bytes_max, config.account_transactions_max)
     return Mempool(limits, build_packer(config.packing), next_height)
 
 
-def _build_clock(config: NodeConfig, block_time_ms: int) -> Clock:
+def build_clock(config: NodeConfig, block_time_ms: int) -> Clock:
+    """Return the clock of a node; a stepped one never stands before the last block."""
     if config.clock.mode == "system":
         return SystemClock()
     return SteppedClock(UnixMs(max(config.clock.origin_ms, block_time_ms)), config.clock.scale)
 
 
-def _build_attendance(storage: Storage, membership: Membership) -> Attendance:
+def build_attendance(storage: Storage, membership: Membership) -> Attendance:
     """Return who signed the last blocks, as far as the kept certificates say."""
     chain, attendance = storage.chain, Attendance()
     certificate = chain.get_latest_certificate()
@@ -360,7 +370,7 @@ def _build_attendance(storage: Storage, membership: Membership) -> Attendance:
     return attendance
 
 
-def _pin_latest(queries: Queries, storage: Storage) -> None:
+def pin_latest(queries: Queries, storage: Storage) -> None:
     """Let the queries answer from the state that the node resumes with, once it is certified."""
     chain = storage.chain
     queries.record_executed(chain.get_latest_header(), chain.snapshot(), storage.tree)

@@ -57,7 +57,7 @@ class Rim:
             genesis=self._constitution.genesis_bytes,
             queries=self._queries,
             metrics=self._metrics,
-            submit=_count_submissions(self._refuse_without_vote(intake.submit), bookkeeping, self._metrics),
+            submit=count_submissions(self._refuse_without_vote(intake.submit), bookkeeping, self._metrics),
             get_status=self.get_status,
             get_consensus=self._standing.tell,
             find_unready_reason=self.find_unready_reason,
@@ -153,7 +153,7 @@ class Rim:
         return self._host.replica.view.membership
 
 
-def _count_submissions(submit: Submit, bookkeeping: Bookkeeping, metrics: Metrics) -> Submit:
+def count_submissions(submit: Submit, bookkeeping: Bookkeeping, metrics: Metrics) -> Submit:
     """Return ``submit`` with its results counted and the accepted ones' latency measured."""
 
     async def counted(raws: Sequence[bytes]) -> list[SubmitResult]:

@@ -14,12 +14,11 @@ from aiohttp import web
 from p2p.frames import Channel, FrameError, decode_frames, encode_frame
 from p2p.gossip import Outbox
 from p2p.handshake import HandshakeError, Hello, check_hello, check_proof, decode_hello, sign_hello
-from p2p.pace import ANSWER_COST_S, ANSWERS_SHARE, BREATH_S, FRAMES_PER_LOOK, SHARE, Pace
-from p2p.peers import PeerAddress
+from p2p.pace import ANSWER_COST_S, BREATH_S, FRAMES_PER_LOOK, Pace
+from p2p.peers import DEFAULT_LIMITS, Dialling, LinkLimits, PeerAddress
 from p2p.transfer import (
     ANSWER_BYTES_MAX,
     ANSWER_TIMEOUT_S,
-    ANSWERS_RUNNING_MAX,
     ANSWERS_WAITING_MAX,
     RequestRefused,
     Requests,
@@ -65,7 +64,9 @@ class LinkEvents(Protocol):
 class Connection:
     """An authenticated link. ``run`` ends when it breaks or after ``end``; made inside a running event loop."""
 
-    def __init__(self, socket: WebSocket, peer: PeerAddress, events: LinkEvents) -> None:
+    def __init__(
+        self, socket: WebSocket, peer: PeerAddress, events: LinkEvents, limits: LinkLimits = DEFAULT_LIMITS
+    ) -> None:
         loop = asyncio.get_running_loop()
         self.peer = peer
         self.outbox = Outbox()
@@ -79,10 +80,10 @@ class Connection:
         self._waker: asyncio.Future[None] | None = None
         self._is_pausing = False
         self._has_room = asyncio.Event()
-        self._pace = Pace(loop.time(), SHARE)
-        self._answering = Pace(loop.time(), ANSWERS_SHARE)
+        self._pace = Pace(loop.time(), limits.read_share)
+        self._answering = Pace(loop.time(), limits.answers_share)
         self._used_s = 0.0
-        self._running = asyncio.Semaphore(ANSWERS_RUNNING_MAX)
+        self._running = asyncio.Semaphore(limits.answers_running_max)
         self._answers: set[asyncio.Task[None]] = set()
 
     def send(self, channel: Channel, payload: bytes) -> bool:
@@ -261,6 +262,7 @@ async def shake_hands(
     known: Mapping[bytes, PeerAddress],
     expected: PeerAddress | None,
     certificates: tuple[bytes, bytes],
+    dialling: Dialling = Dialling.SMALLER_KEY,
 ) -> PeerAddress:
     """Return who is at the other end; ``certificates`` are (own, presented), ``expected`` is whom this side dialled.
 
@@ -272,7 +274,7 @@ async def shake_hands(
     try:
         await socket.send_bytes(encode(own))
         other = decode_hello(await _receive(socket))
-        peer = check_hello(own, other, certificates[1], known, expected)
+        peer = check_hello(own, other, certificates[1], known, expected, dialling)
         await socket.send_bytes(sign_hello(key, genesis_hash, own, other, certificates))
         check_proof(await _receive(socket), genesis_hash, own, other, certificates)
     except (OSError, aiohttp.ClientError, RuntimeError) as error:

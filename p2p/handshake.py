@@ -6,7 +6,7 @@ chain and this genesis; nothing of it can be replayed on another link.
 
 from collections.abc import Mapping
 
-from p2p.peers import PeerAddress, is_dialer
+from p2p.peers import Dialling, PeerAddress
 from primitives.encoding import DecodeError, Struct, decode, encode
 from primitives.hashing import HashDomain, compute_hash
 from primitives.ids import DIGEST_BYTES, PUBLIC_KEY_BYTES, SIGNATURE_BYTES, Digest
@@ -63,11 +63,12 @@ def check_hello(
     certificate: bytes,
     known: Mapping[bytes, PeerAddress],
     expected: PeerAddress | None,
+    dialling: Dialling = Dialling.SMALLER_KEY,
 ) -> PeerAddress:
     """Return whom the hello claims to be; ``expected`` is whom this side dialled, None on the listening side.
 
     In this order: the same link version, chain and genesis; the other role; a known key that is not the own one; the
-    member that was dialled; the certificate that is pinned for it; the smaller key dials.
+    member that was dialled; the certificate that is pinned for it; whose part it is to dial did.
 
     Raises:
         HandshakeError: one of these does not hold.
@@ -93,7 +94,7 @@ def check_hello(
         )
     if peer.tls_certificate != certificate:
         raise HandshakeError(f"the certificate is not the one pinned for {peer.name}")
-    if other.dials and not is_dialer(other.key, own.key):
+    if other.dials and dialling.is_own(own.key, other.key):
         raise HandshakeError(f"{peer.name} has the larger key and must wait to be dialled")
     return peer
 

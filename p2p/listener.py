@@ -72,8 +72,8 @@ class _Incoming(web.RequestHandler):
             self.known_or_lost.set_result(None)
 
 
-def open_port(host: str, port: int) -> sockets.socket:
-    """Return a socket that listens; port 0 takes a free one.
+def open_port(host: str, port: int, section: str = "p2p") -> sockets.socket:
+    """Return a socket that listens; port 0 takes a free one. ``section`` of config.toml says where.
 
     Raises:
         PortBusy: the port is taken or may not be used.
@@ -85,9 +85,10 @@ def open_port(host: str, port: int) -> sockets.socket:
         )[0]
         listening = sockets.create_server(address[:2], family=family, backlog=BACKLOG)
     except OSError as error:
+        whom = "validators" if section == "p2p" else section
         raise PortBusy(
-            f"cannot listen on {host}:{port} for validators: {_describe_os_error(error)};"
-            " stop what uses it or change p2p.host and p2p.port in config.toml"
+            f"cannot listen on {host}:{port} for {whom}: {_describe_os_error(error)};"
+            f" stop what uses it or change {section}.host and {section}.port in config.toml"
         ) from None
     listening.settimeout(0)
     return listening

@@ -3,8 +3,9 @@
 import asyncio
 import math
 import secrets
+import socket as sockets
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -18,7 +19,17 @@ from p2p.frames import Channel, FrameError, encode_frame
 from p2p.handshake import LINK_VERSION, NONCE_BYTES, HandshakeError, Hello
 from p2p.listener import Listener, open_port
 from p2p.members import Members
-from p2p.peers import ANY_ADDRESSES, DEFAULT_TIMING, PeerAddress, PeerRecord, PeerStatus, Timing, is_dialer
+from p2p.peers import (
+    ANY_ADDRESSES,
+    DEFAULT_LIMITS,
+    DEFAULT_TIMING,
+    Dialling,
+    LinkLimits,
+    PeerAddress,
+    PeerRecord,
+    PeerStatus,
+    Timing,
+)
 from p2p.tls import Pins, is_certificate_sound
 from p2p.transfer import RequestFailed
 from primitives.signing import SecretKey
@@ -44,7 +55,7 @@ class Handlers(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class NetworkSettings:
-    """Who this node is and whom it talks to."""
+    """Who this node is and whom it talks to. Whoever always dials listens nowhere; ``section`` names the settings."""
 
     chain: str
     genesis_hash: bytes
@@ -55,13 +66,16 @@ class NetworkSettings:
     listen_port: int
     peers: tuple[PeerAddress, ...]
     timing: Timing = DEFAULT_TIMING
+    dialling: Dialling = Dialling.SMALLER_KEY
+    limits: LinkLimits = DEFAULT_LIMITS
+    section: str = "p2p"
 
 
 @asynccontextmanager
 async def open_network(settings: NetworkSettings, handlers: Handlers) -> AsyncIterator["Network"]:
     """Listen, dial, and give the network; at the end every link is told and closed, and no task is left.
 
-    The member with the smaller key dials, so that two members share one link.
+    Between members the one with the smaller key dials, so that two members share one link.
 
     Raises:
         PortBusy: the port cannot be listened on.
@@ -71,28 +85,32 @@ async def open_network(settings: NetworkSettings, handlers: Handlers) -> AsyncIt
     """
     pins = Pins(settings.own.tls_certificate, settings.tls_key_pem)
     failure: Exception | None = None
-    with open_port(settings.listen_host, settings.listen_port) as port:
-        async with asyncio.TaskGroup() as tasks:
-            network = Network(settings, handlers, port.getsockname()[1], tasks, pins)
-            listener = Listener(
-                port,
-                lambda: pins.listening,
-                settings.timing,
-                network.take_incoming,
-                network.note_stranger,
+    with ExitStack() as stack:
+        port = None
+        if settings.dialling is not Dialling.ALWAYS:
+            port = stack.enter_context(
+                open_port(settings.listen_host, settings.listen_port, settings.section)
             )
+        async with asyncio.TaskGroup() as tasks:
+            network = Network(settings, handlers, 0 if port is None else port.getsockname()[1], tasks, pins)
             network.update_peers(settings.peers)
-            accepting = tasks.create_task(listener.run(tasks))
+            listener = None if port is None else _listen(port, network, pins, settings.timing)
+            accepting = None if listener is None else tasks.create_task(listener.run(tasks))
             try:
                 yield network
             except Exception as error:  # noqa: BLE001  # raised below, bare: it is not this group's
                 failure = error
             finally:
                 await network.close()
-                accepting.cancel()
-                await listener.close()
+                if accepting is not None and listener is not None:
+                    accepting.cancel()
+                    await listener.close()
     if failure is not None:
         raise failure
+
+
+def _listen(port: sockets.socket, network: "Network", pins: Pins, timing: Timing) -> Listener:
+    return Listener(port, lambda: pins.listening, timing, network.take_incoming, network.note_stranger)
 
 
 class Network:
@@ -135,7 +153,7 @@ class Network:
         for peer in changes.added:
             self._welcome(peer)
         for key, peer in self._members.known.items():
-            if peer.host and is_dialer(self._settings.own.key, key) and key not in self._dialers:
+            if peer.host and self._dials(key) and key not in self._dialers:
                 self._start_dialer(key)
         if self._is_open and (changes.added or changes.dismissed):
             log.info(
@@ -232,7 +250,7 @@ class Network:
         """Remember that somebody failed in TLS, with each missing member that dials this node: it may be that one."""
         for record in self._members.records.values():
             key = record.address.key
-            is_awaited = key not in self._links and is_dialer(key, self._settings.own.key)
+            is_awaited = key not in self._links and not self._dials(key)
             if is_awaited and self._get_ban_s(key) == 0:
                 record.note_error(f"not connected; somebody at {address} was refused: {reason}")
 
@@ -259,6 +277,9 @@ class Network:
     def on_malformed(self, peer: bytes, reason: str) -> None:
         """Count nonsense on a link."""
         self.penalize(peer, MALFORMED_POINTS, reason)
+
+    def _dials(self, peer: bytes) -> bool:
+        return self._settings.dialling.is_own(self._settings.own.key, peer)
 
     async def _take_outgoing(self, peer: PeerAddress, socket: OutgoingSocket, certificate: bytes) -> None:
         try:
@@ -293,7 +314,13 @@ class Network:
         try:
             async with asyncio.timeout(settings.timing.handshake_s):
                 peer = await shake_hands(
-                    socket, own, settings.signing_key, self._members.known, expected, certificates
+                    socket,
+                    own,
+                    settings.signing_key,
+                    self._members.known,
+                    expected,
+                    certificates,
+                    settings.dialling,
                 )
         except TimeoutError:
             raise HandshakeError(f"no handshake within {settings.timing.handshake_s:g} s") from None
@@ -303,7 +330,8 @@ class Network:
         if record is None:
             raise HandshakeError(_say_farewell(peer))
         on_known()
-        task = self._tasks.create_task(self._run_link(socket, Connection(socket, peer, self), record))
+        link = Connection(socket, peer, self, settings.limits)
+        task = self._tasks.create_task(self._run_link(socket, link, record))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         await asyncio.wait([task])
@@ -374,7 +402,7 @@ class Network:
             farewell.cancel()
         if peer.key in self._links:
             self._members.records[peer.key].note_error("")
-        if not peer.host and is_dialer(self._settings.own.key, peer.key):
+        if not peer.host and self._dials(peer.key):
             self._members.records[peer.key].note_error(
                 "its address is not known; add it to [[peers]] of config.toml"
             )

@@ -1,6 +1,10 @@
 """The other members: where they are, how they behave, when they are not talked to for a while. Time is an argument."""
 
 from dataclasses import dataclass
+from enum import Enum
+
+from p2p.pace import ANSWERS_SHARE, SHARE
+from p2p.transfer import ANSWERS_RUNNING_MAX
 
 ANY_ADDRESSES = frozenset({"0.0.0.0", "::"})  # noqa: S104  # what a node may listen on
 """Where nobody reaches anybody: the address of whoever listens there is another one."""
@@ -45,6 +49,18 @@ class Timing:
 
 
 DEFAULT_TIMING = Timing()
+
+
+@dataclass(frozen=True, slots=True)
+class LinkLimits:
+    """What one link may take of this node: shares of a core for reading and for answering, and answers at a time."""
+
+    read_share: float = SHARE
+    answers_share: float = ANSWERS_SHARE
+    answers_running_max: int = ANSWERS_RUNNING_MAX
+
+
+DEFAULT_LIMITS = LinkLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,3 +146,15 @@ def compute_backoff_s(failures: int, jitter: float) -> float:
 def is_dialer(own: bytes, other: bytes) -> bool:
     """Tell whether the member ``own`` dials ``other``: the smaller key does, so that a pair shares one link."""
     return own < other
+
+
+class Dialling(Enum):
+    """Who opens the links of a network: between members the smaller key, towards those who only follow never."""
+
+    SMALLER_KEY = "smaller key"
+    ALWAYS = "always"  # this node follows the others, and listens to nobody
+    NEVER = "never"  # the others follow this node
+
+    def is_own(self, own: bytes, other: bytes) -> bool:
+        """Tell whether this node, ``own``, dials ``other``."""
+        return is_dialer(own, other) if self is Dialling.SMALLER_KEY else self is Dialling.ALWAYS

@@ -1,14 +1,14 @@
 """Fetching a snapshot from peers, one after the other, into a directory beside the store."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 import structlog
 
-from consensus.replica import Replica
+from consensus.membership import Membership
 from node.snapshots.download import Download, Fault, Refusal, Stage
 from node.snapshots.installation import discard_fetching, offer_fetched, open_fetching
 from node.snapshots.writer import SnapshotWriter
@@ -38,7 +38,12 @@ class SnapshotFetcher:
     """Downloads into ``leveldb.fetching`` and offers what is whole for the next opening; one download at a time."""
 
     def __init__(
-        self, data: Path, genesis_hash: Digest, chain: ChainStore, network: Network, replica: Replica
+        self,
+        data: Path,
+        genesis_hash: Digest,
+        chain: ChainStore,
+        network: Network,
+        get_membership: Callable[[], Membership],
     ) -> None:
         self.offered = asyncio.Event()
         """Set when a snapshot waits to become the store."""
@@ -46,7 +51,7 @@ class SnapshotFetcher:
         self._genesis_hash = genesis_hash
         self._chain = chain
         self._network = network
-        self._replica = replica
+        self._get_membership = get_membership
 
     async def fetch(self, peers: Sequence[ReplicaId]) -> None:
         """Ask ``peers`` in order until one has given a whole snapshot; who asks again later tries all anew."""
@@ -82,7 +87,7 @@ class SnapshotFetcher:
             ThreadPoolExecutor(1, thread_name_prefix="gridbft-snapshot") as thread,
         ):
             download = Download(
-                self._replica.view.membership,
+                self._get_membership(),
                 self._genesis_hash,
                 self._chain,
                 SnapshotWriter(store),

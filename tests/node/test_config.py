@@ -194,7 +194,8 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
 def test_a_file_cut_or_altered_at_any_byte_gives_settings_within_bounds_or_is_refused_with_its_place() -> (
     None
 ):
-    whole = render_config(NodeConfig("node0", peers=(PeerConfig("node1", "127.0.0.1", 7101),))).encode()
+    peers = tuple(PeerConfig(f"node{index}", "127.0.0.1", 7100 + index) for index in (1, 2, 3))
+    whole = render_config(NodeConfig("node0", peers=peers)).encode()
     refused = 0
     for place in range(len(whole)):
         altered = whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1 :]

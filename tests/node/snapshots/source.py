@@ -25,10 +25,11 @@ from primitives.header import Block, BlockHeader, Validator
 from primitives.ids import Epoch, ReplicaId, UnixMs
 from primitives.quorum import get_quorum
 from primitives.signing import SecretKey
-from tests.vm.ledger import Chain, make_genesis, make_key, make_validator_wallet, make_wallet
+from tests.vm.ledger import Chain, make_key, make_validator_wallet, make_wallet
 from vm.contracts.permissions import Register
 from vm.contracts.validators import Add, Endpoint, read_validator_set
 from vm.executor import BlockResult, build_genesis_block
+from vm.genesis import Genesis
 
 
 @dataclass
@@ -41,7 +42,7 @@ class Source(Chain):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.chain = ChainStore(self.store)
-        init(self.chain)
+        init(self.chain, self.genesis)
         for index in range(len(self.genesis.validators)):
             key = make_key(f"validator {index}")
             self.signers[key.public] = key
@@ -131,8 +132,7 @@ class Source(Chain):
         return Replica(settings, self.header, None)
 
 
-def init(chain: ChainStore) -> None:
-    genesis = make_genesis()
+def init(chain: ChainStore, genesis: Genesis) -> None:
     block = build_genesis_block(genesis)
     chain.init_genesis(encode(genesis), block.header, block.state_writes, block.bucket_writes)
 
@@ -143,7 +143,7 @@ class Receiver:
     def __init__(self, source: Source, own: ChainStore | None = None, store: Store | None = None) -> None:
         if own is None:
             own = ChainStore(MemoryStore())
-            init(own)
+            init(own, source.genesis)
         self.own = own
         self.store = store or MemoryStore()
         self.membership = Membership(Epoch(0), source.genesis.validators)

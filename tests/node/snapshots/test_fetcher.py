@@ -51,7 +51,7 @@ class Scene:
                 self.source.genesis_hash,
                 storage.chain,
                 self.own.network,
-                self.source.answers._replica,  # any replica of this network: its membership is asked for
+                lambda: self.source.membership,
             )
             await fetcher.fetch([ReplicaId(self.bad.id), ReplicaId(self.good.id)])
             assert not (self.home / "data" / FETCHING_NAME).exists()
@@ -189,10 +189,13 @@ def test_a_chain_that_grew_beyond_the_snapshot_meanwhile_is_kept(home: Path) -> 
                 return await scene.serve(peer, kind, payload)
 
             scene.bad.ear.answer = scene.good.ear.answer = overtake
-            replica = scene.source.answers._replica
             data = home / "data"
             fetcher = SnapshotFetcher(
-                data, scene.source.genesis_hash, storage.chain, scene.own.network, replica
+                data,
+                scene.source.genesis_hash,
+                storage.chain,
+                scene.own.network,
+                lambda: scene.source.membership,
             )
             await fetcher.fetch([ReplicaId(scene.bad.id)])
             assert not fetcher.offered.is_set()
@@ -213,7 +216,7 @@ def test_a_disk_that_refuses_ends_the_download_and_not_the_node(
                 scene.source.genesis_hash,
                 storage.chain,
                 scene.own.network,
-                scene.source.answers._replica,
+                lambda: scene.source.membership,
             )
             await fetcher.fetch([ReplicaId(scene.good.id)])
             assert not fetcher.offered.is_set()
