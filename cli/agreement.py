@@ -42,7 +42,7 @@ app = typer.Typer(no_args_is_help=True, help="Agreement: positions, votes, timer
 @app.command()
 def show(*, home: HomeOption = None, node: NodeOption = None, as_json: JsonOption = False) -> None:
     """Show each validator's position, the votes it has seen, complaints, view changes and timers."""
-    answers = _ask(home, node)
+    answers, unanswered = _ask(home, node)
     if as_json:
         print_json(_describe(answers))
         return
@@ -51,7 +51,8 @@ def show(*, home: HomeOption = None, node: NodeOption = None, as_json: JsonOptio
     for position in told:
         for line in tell_votes(position):
             print_line(line)
-    _talk_unanswered(answers)
+    for line in unanswered:
+        talk(line)
 
 
 @app.command()
@@ -68,7 +69,7 @@ def explain(
     """Tell each validator's story: what it sees, why it commits nothing, what to do, and its last lines."""
     from cli.diagnosis import format_time
 
-    answers = _ask(home, node)
+    answers, unanswered = _ask(home, node)
     if as_json:
         print_json(_describe(answers, lines))
         return
@@ -81,17 +82,19 @@ def explain(
         for told in answer.transcript[-lines:] if lines else []:
             times = f"  (x {told.times})" if told.times > 1 else ""
             print_line(f"    {format_time(told.time_ms, answer.clock_ms)}  {to_line(told.line)}{times}")
-    _talk_unanswered(answers)
+    for line in unanswered:
+        talk(line)
 
 
-def _ask(home: "Path | None", node: str | None) -> "Mapping[str, ConsensusAnswer | str]":
-    """Return what each validator answers.
+def _ask(home: "Path | None", node: str | None) -> "tuple[Mapping[str, ConsensusAnswer | str], list[str]]":
+    """Return what each validator answers, and a line for each that does not.
 
     Raises:
         CliError: none of them does.
 
     """
     from cli.client_settings import open_client_home
+    from cli.diagnosis import find_unanswered
     from cli.session import ask_validators
     from meter.answers import ConsensusAnswer
 
@@ -100,7 +103,7 @@ def _ask(home: "Path | None", node: str | None) -> "Mapping[str, ConsensusAnswer
     if all(isinstance(answer, str) for answer in answers.values()):
         reasons = "; ".join(f"{url}: {answer}" for url, answer in answers.items())
         raise CliError(f"no validator answered ({reasons}); start them, nothing accepted is lost")
-    return answers
+    return answers, find_unanswered(answers, client_home.names)
 
 
 def _describe(answers: "Mapping[str, ConsensusAnswer | str]", lines: int = 0) -> dict[str, object]:
@@ -153,9 +156,3 @@ def tell_votes(position: "PositionAnswer") -> list[str]:
     if position.complaints:
         lines.append(f"complain of {position.primary}: {', '.join(position.complaints)}")
     return [to_line(f"{position.name}: {line}", LINE_CHARACTERS_MAX) for line in lines]
-
-
-def _talk_unanswered(answers: "Mapping[str, ConsensusAnswer | str]") -> None:
-    for url, answer in answers.items():
-        if isinstance(answer, str):
-            talk(f"{url} does not answer: {to_line(answer)}")

@@ -61,7 +61,7 @@ def diagnose(answers: Answers, names: Mapping[str, str], drift_ms: int) -> Diagn
     waiting = [answer for answer in voters if answer.waiting is not None]
     is_stalled = len(waiting) == len(voters) or len(waiting) > total - get_quorum(total)
     problems = [
-        *_find_unanswered(answers, names),
+        *find_unanswered(answers, names),
         *_find_laggards(told, is_stalled=is_stalled),
         *_find_wrong_clocks(told, drift_ms),
     ]
@@ -99,7 +99,7 @@ def is_connected(peer: Mapping[str, object]) -> bool:
 def _diagnose_silence(answers: Answers, names: Mapping[str, str]) -> Diagnosis:
     return Diagnosis(
         f"not committing, as far as can be seen from here: none of {len(answers)} validators answers",
-        (*_find_unanswered(answers, names), f"what to do: {UNANSWERED_ADVICE}", NOTHING_LOST),
+        (*find_unanswered(answers, names), f"what to do: {UNANSWERED_ADVICE}", NOTHING_LOST),
         (),
     )
 
@@ -126,7 +126,8 @@ def _tell_stall(answer: StatusAnswer, stall: StallAnswer, groups: Sequence[Seque
     return [*lines, NOTHING_LOST]
 
 
-def _find_unanswered(answers: Answers, names: Mapping[str, str]) -> list[str]:
+def find_unanswered(answers: Mapping[str, object], names: Mapping[str, str]) -> list[str]:
+    """Return a line for each address whose answer is only why there is none, by the validator's name if it is known."""
     return [
         f"{f'{names[url]} at ' if url in names else ''}{url} does not answer: {_show(answer)}"
         for url, answer in answers.items()

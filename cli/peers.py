@@ -48,7 +48,7 @@ def peers(*, home: HomeOption = None, node: NodeOption = None, as_json: JsonOpti
     if as_json:
         print_json({"validators": [_describe(url, answer) for url, answer in answers.items()]})
         return
-    _print(answers)
+    _print(answers, client_home.names)
 
 
 def read_peers(answer: "StatusAnswer") -> "Iterator[PeerLine]":
@@ -93,15 +93,14 @@ def _describe(url: str, answer: "StatusAnswer | str") -> dict[str, object]:
     }
 
 
-def _print(answers: "Mapping[str, StatusAnswer | str]") -> None:
+def _print(answers: "Mapping[str, StatusAnswer | str]", names: "Mapping[str, str]") -> None:
+    from cli.diagnosis import find_unanswered
+
     told = [answer for answer in answers.values() if not isinstance(answer, str)]
     print_line(f"{len(told)} of {len(answers)} validators answer")
     if told:
         build_console().print(_build_table(told))
-    for url, answer in answers.items():
-        if isinstance(answer, str):
-            talk(f"{url} does not answer: {answer}")
-    for sentence in find_banned(answers):
+    for sentence in (*find_unanswered(answers, names), *find_banned(answers)):
         talk(sentence)
 
 

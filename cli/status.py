@@ -58,14 +58,10 @@ def status(
         return
     client_home = open_client_home(find_home(home), node)
     genesis = client_home.read_genesis()
-    diagnosis = _tell(client_home, genesis, as_json=as_json)
+    diagnosis = _tell(client_home, genesis, as_json=as_json, is_watching=watch)
     while watch:
         time.sleep(WATCH_PERIOD_S)
-        if sys.stdout.isatty():
-            print_line(CLEAR_SCREEN)
-        if not as_json:
-            print_line(datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"))
-        _tell(client_home, genesis, as_json=as_json)
+        _tell(client_home, genesis, as_json=as_json, is_watching=watch)
     if check and diagnosis.lines:
         raise CliError(f"unhealthy: {diagnosis.lines[0]}", ExitCode.UNHEALTHY)
 
@@ -89,7 +85,7 @@ def _check_live(home: "Path", *, as_json: bool) -> None:
         talk("it lives")
 
 
-def _tell(home: "ClientHome", genesis: "Genesis", *, as_json: bool) -> "Diagnosis":
+def _tell(home: "ClientHome", genesis: "Genesis", *, as_json: bool, is_watching: bool) -> "Diagnosis":
     """Ask all validators once and say what they answer."""
     from cli.diagnosis import diagnose
     from cli.session import ask_validators
@@ -98,8 +94,12 @@ def _tell(home: "ClientHome", genesis: "Genesis", *, as_json: bool) -> "Diagnosi
     diagnosis = diagnose(answers, home.names, genesis.consensus.drift_ms)
     if as_json:
         print_json(_describe(genesis, answers, diagnosis))
-    else:
-        _print(genesis, answers, diagnosis)
+        return diagnosis
+    if is_watching:
+        if sys.stdout.isatty():  # not before all have answered: what is old is better than nothing to look at
+            print_line(CLEAR_SCREEN)
+        print_line(datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"))
+    _print(genesis, answers, diagnosis)
     return diagnosis
 
 

@@ -55,7 +55,7 @@ ALERTS = (
         "gridbft_validators_missing > 0 and gridbft_validators_missing >= floor((gridbft_validators - 1) / 3)",
         "5m",
         "warning",
-        "{{ $labels.instance }} misses {{ $value }} validators: when one more fails, nothing is committed",
+        "{{ $labels.instance }} misses {{ $value }} of the validators: when one more fails, nothing is committed",
     ),
     Alert(
         "GridbftValidatorSilent",

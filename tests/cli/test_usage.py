@@ -125,6 +125,14 @@ def test_validators_that_are_down_are_named(network: Path, gridbft: Command) -> 
         assert f"http://127.0.0.1:{port} does not answer" in ended.err
 
 
+def test_peers_names_who_does_not_answer(network: Path, gridbft: Command) -> None:
+    ended = gridbft("peers", "--home", network)
+    assert (ended.code, ended.out) == (ExitCode.OK, "0 of 4 validators answer\n")
+    assert [line.partition(" does not answer: ")[0] for line in ended.err.splitlines()] == [
+        f"node{index} at http://127.0.0.1:{8100 + index}" for index in range(4)
+    ]
+
+
 def test_reading_without_any_validator_is_an_error_that_names_them(network: Path, gridbft: Command) -> None:
     ended = gridbft("balance", "utility", "--home", network)
     assert ended.code == ExitCode.ERROR

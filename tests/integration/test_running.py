@@ -108,6 +108,8 @@ def test_the_list_of_validators_shows_who_signed_which_block_and_who_missed_some
         assert records["node0"]["marks"].endswith("11")
         assert "0" not in records["node0"]["marks"]
         shown = await street.run_cli("validators", "list", "--node", url)
+        process = await street.start_cli("consensus", "show")
+        assert f"node3 at {fourth.url} does not answer: " in (await process.communicate())[1].decode()
         assert re.search(r"^node0  \d+ signed, 0 missed +[■ ]+$", shown, re.MULTILINE)
         assert re.search(r"^node3  \d+ signed, \d+ missed +[■· ]+···$", shown, re.MULTILINE)
         fourth.start()
@@ -154,6 +156,23 @@ def test_systemd_hears_that_a_node_listens_how_it_stands_that_it_lives_and_stops
             assert await hear("STOPPING=1") == "STOPPING=1"
         third.start()
         await street.wait_linked()
+
+    asyncio.run(act())
+
+
+def test_a_watched_status_is_told_again_and_again_each_time_with_its_moment(street: Community) -> None:
+    async def act() -> None:
+        process = await street.start_cli("status", "--watch")
+        assert process.stdout is not None
+        told: list[str] = []
+        async with asyncio.timeout(DEADLINE_S):
+            while sum(line.endswith(" UTC") for line in told) < 3:
+                told.append((await process.stdout.readline()).decode().strip())
+        process.terminate()
+        await process.wait()
+        begins = [place for place, line in enumerate(told) if line.endswith(" UTC")]
+        assert begins[0] == 0
+        assert {told[place + 1] for place in begins[:2]} == {"street: 4 of 4 validators answer"}
 
     asyncio.run(act())
 
