@@ -39,6 +39,7 @@ ADVICE: dict[str, str] = {
     Rejection.PENDING_LIMIT: "too many transfers are pending; post or void some first",
     Rejection.METER_UNKNOWN: "no such meter; ask the utility to register it",
     Rejection.METER_EXISTS: "the meter is registered already; nothing needs to be done",
+    Rejection.METER_REPLACED: "the last registers of an exchanged meter stay as the utility booked them",
     Rejection.METER_LIMIT: "the network takes no more meters",
     Rejection.PRICE_INVALID: "prices must be 0 <= feed-in <= retail",
     Rejection.SLOT_MISALIGNED: "the time is no boundary between slots; look at slot_s of the network",

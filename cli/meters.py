@@ -191,6 +191,46 @@ def _show_meter(directory: Path, node: str | None, meter: str, *, as_json: bool)
 
 
 @app.command()
+def replace(
+    meter: NameArgument,
+    *,
+    moment: Annotated[
+        str,
+        typer.Option("--time", metavar="TIME", help="End of a slot in UTC, when the meters were exchanged."),
+    ],
+    last_import_wh: Annotated[
+        int,
+        typer.Option("--last-import-wh", min=0, metavar="WH", help="The old meter's import register then."),
+    ],
+    last_export_wh: Annotated[
+        int,
+        typer.Option("--last-export-wh", min=0, metavar="WH", help="The old meter's export register then."),
+    ],
+    import_wh: ImportOption = 0,
+    export_wh: ExportOption = 0,
+    home: HomeOption = None,
+    node: NodeOption = None,
+    passphrase_file: PassphraseFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Book that a home's meter was exchanged, or began at zero: the old one's last registers, the new one's first."""
+    from cli.client_settings import open_client_home
+    from cli.keys import open_utility_key
+    from cli.moments import format_moment, parse_boundary
+    from cli.transact import build_call, transact
+    from vm.contracts.energy.calls import ReplaceMeter
+
+    client_home = open_client_home(find_home(home), node)
+    time_s = parse_boundary(moment, client_home.read_genesis().energy.slot_s)
+    account = _find_account(client_home, meter)
+    key = open_utility_key(client_home, passphrase_file)
+    arguments = ReplaceMeter(account, time_s, last_import_wh, last_export_wh, import_wh, export_wh)
+    call = build_call("energy", "replace_meter", arguments)
+    done = f"{meter} is another meter from {format_moment(time_s)} UTC on"
+    transact(client_home, key, call, as_json=as_json, done=done)
+
+
+@app.command()
 def suspend(
     meter: NameArgument,
     *,

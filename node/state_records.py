@@ -29,6 +29,7 @@ RECORDS: dict[bytes, type[Struct]] = {
     energy.LATEST_PREFIX: energy.LatestReading,
     energy.READING_PREFIX: energy.Reading,
     energy.HISTORY_PREFIX: energy.Reading,
+    energy.REPLACEMENT_PREFIX: energy.Replacement,
     energy.LINE_PREFIX: energy.Line,
     energy.SLOT_PREFIX: energy.Slot,
     energy.TARIFF_PREFIX: energy.Tariff,

@@ -21,6 +21,8 @@ from vm.contracts.energy.calls import SubmitReading
 
 WRITE_S = 60
 """Between two writes of the state for observations alone: 1,440 small writes a day spare the card."""
+AHEAD_MAX_S = 60
+"""How far a source's own time may be ahead of this machine's: one reading of next year would end all before it."""
 SWAP_SIGNS = frozenset({DropReason.REGISTER_DECREASED, DropReason.REGISTER_RESET, DropReason.METER_CHANGED})
 """What a meter that was exchanged looks like until the ledger knows of it."""
 
@@ -134,6 +136,8 @@ class Collector:
         last = self.state.last_reading
         # Registers that are newer than the last ones from here were given by the utility: it knows of the new meter.
         is_told = last is not None and before.time_s > last.time_s
+        if reading.time_s > self.now_s + AHEAD_MAX_S:
+            return DropReason.TIME_AHEAD
         problem = check_reading(reading, before, self.facts.rating_w)
         if known and equipment and known != equipment and not is_told:
             problem = DropReason.METER_CHANGED

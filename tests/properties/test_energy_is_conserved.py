@@ -13,7 +13,7 @@ from tests.vm.contracts.energy.community import (
     make_registration,
 )
 from tests.vm.ledger import Wallet, make_wallet
-from vm.contracts.energy.calls import CorrectReading, SetTariff, SubmitReading
+from vm.contracts.energy.calls import CorrectReading, ReplaceMeter, SetTariff, SubmitReading
 from vm.contracts.energy.records import READING_PREFIX, get_meter_key
 from vm.contracts.permissions import Reinstate, Suspend
 from vm.state_root import build_tree
@@ -74,6 +74,20 @@ class EnergyMachine(RuleBasedStateMachine):
         registers = self.registers(wallet.name, slot, noise)
         record = CorrectReading(account, time_s, *registers, "E" if noise == 1 else "G", "checked")
         self.waiting.append((self.chain.utility if by_utility else wallet, record))
+
+    @rule(
+        name=NAMES,
+        back=st.sampled_from([0, 0, 1, 2, -1]),
+        noise=NOISE,
+        less_wh=st.sampled_from([0, 1, 700, 2**20]),
+    )
+    def replace(self, name: str, back: int, noise: int, less_wh: int) -> None:
+        """Exchange a meter for one that shows a little less, or much less."""
+        slot = self.current_slot() - back
+        last = self.registers(name, slot, noise)
+        first = (max(0, last[0] - less_wh), max(0, last[1] - less_wh))
+        record = ReplaceMeter(self.wallets[name].account, self.community.start_of(slot), *last, *first)
+        self.waiting.append((self.chain.utility, record))
 
     @precondition(lambda self: len(self.unregistered) > 0)
     @rule(offset=st.integers(-4, 2))

@@ -15,14 +15,14 @@ from tests.vm.contracts.energy.community import (
     make_registration,
 )
 from tests.vm.ledger import Wallet, make_wallet
-from vm.contracts.energy.calls import CorrectReading, RegisterMeter, SetTariff, SubmitReading
+from vm.contracts.energy.calls import CorrectReading, RegisterMeter, ReplaceMeter, SetTariff, SubmitReading
 from vm.contracts.energy.records import READING_PREFIX
 from vm.contracts.permissions import Reinstate, Suspend
 
 SEEDS = range(12)
 ROUNDS = 80
 NAMES = "abcdef"
-CALLS = ["submit"] * 14 + ["correct"] * 3 + ["suspend", "reinstate", "register", "set_tariff"]
+CALLS = ["submit"] * 14 + ["correct"] * 3 + ["suspend", "reinstate", "register", "replace", "set_tariff"]
 
 
 class History:
@@ -66,6 +66,8 @@ class History:
                 return utility, Suspend(home.account)
             case "reinstate":
                 return utility, Reinstate(home.account)
+            case "replace":
+                return utility, self.draw_replacement(home)
             case "register":
                 name = NAMES[min(len(self.community.home), len(NAMES) - 1)]
                 opening_s = self.community.start_of(self.current_slot() + self.random.randint(-4, 2))
@@ -91,6 +93,13 @@ class History:
         slot = (time_s - self.community.end_of(0)) // self.slot_s
         return CorrectReading(home.account, time_s, *self.draw_registers(home.name, slot), "G", "checked")
 
+    def draw_replacement(self, home: Home) -> ReplaceMeter:
+        """Exchange a home's meter for one that shows almost the same, so that what follows may fit it."""
+        slot = self.current_slot() - 1 - self.random.choice([0, 0, 0, 1, -1])
+        last = self.draw_registers(home.name, slot)
+        first = [max(0, register - self.random.choice([0, 100, 700])) for register in last]
+        return ReplaceMeter(home.account, self.community.end_of(slot), *last, *first)
+
     def draw_registers(self, name: str, slot: int) -> tuple[int, int]:
         """Return registers that grow with time, now and then a little too little or too much."""
         noise = self.random.choice([0, 0, 0, self.random.randint(-500, 1000)])
@@ -102,6 +111,12 @@ class History:
 
     def current_slot(self) -> int:
         return (self.chain.time_s - self.community.start_of(0)) // self.slot_s
+
+
+def test_meters_are_exchanged_in_such_histories() -> None:
+    history = History(0)
+    history.play()
+    assert history.hits["ReplaceMeter None"] > 0
 
 
 @pytest.mark.parametrize("seed", SEEDS)

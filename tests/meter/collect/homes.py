@@ -20,9 +20,9 @@ FACTS = Facts(METER.hex(), OPENING_S, SLOT_S, 43_000, OPENING_S, 1_000_000, 400_
 
 @dataclass
 class Clock:
-    """Stands still until it is moved."""
+    """Stands still until it is moved; in the beginning 20 slots after the opening."""
 
-    now_ms: int = OPENING_S * 1000
+    now_ms: int = (OPENING_S + 20 * SLOT_S) * 1000
 
     def __call__(self) -> UnixMs:
         return UnixMs(self.now_ms)

@@ -111,6 +111,16 @@ def test_what_cannot_be_true_is_not_signed_and_counted_by_name(
     assert list_registers(spool) == [at(1, 1_000_100)]
 
 
+def test_a_reading_of_times_to_come_is_not_signed_and_ends_nothing(
+    collector: Collector, spool: Spool, home: Home
+) -> None:
+    home.clock.move_to(OPENING_S + 2 * SLOT_S)
+    collector.take(observe(30, 1_000_500))
+    assert collector.state.dropped == {"TIME_AHEAD": 1}
+    collector.take(observe(2, 1_000_500))
+    assert list_registers(spool) == [at(2, 1_000_500)]
+
+
 def test_another_meter_is_not_believed_until_the_ledger_has_its_registers(home: Home, spool: Spool) -> None:
     collector = home.start(spool)
     collector.take(observe(1, 1_000_500, equipment="OLD"))
@@ -152,7 +162,7 @@ def test_the_first_registers_of_a_link_are_told_at_once_and_later_ones_once_a_mi
     assert home.read().last_seen == Seen(OPENING_S + 100, 1_000_010, 400_000)
     collector.take(observe(0, 1_000_020, late_ms=110_000))
     assert home.read().observations == 1
-    home.clock.move_to(OPENING_S + 60)
+    home.clock.move_to(home.clock.now_ms / 1000 + 60)
     collector.take(observe(0, 1_000_030, late_ms=160_000))
     assert home.read().observations == 3
 

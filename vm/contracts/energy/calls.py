@@ -56,3 +56,18 @@ class CorrectReading(Struct, frozen=True):
     export_wh: int
     status: str
     reason: str
+
+
+class ReplaceMeter(Struct, frozen=True):
+    """The utility books that a home's meter was exchanged at the slot boundary ``time_s``.
+
+    ``import_wh`` and ``export_wh`` are the old meter's registers then, the ``opening_`` ones the new meter's. Account,
+    key, owner and rating stay.
+    """
+
+    meter: bytes
+    time_s: int
+    import_wh: int
+    export_wh: int
+    opening_import_wh: int
+    opening_export_wh: int

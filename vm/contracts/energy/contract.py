@@ -2,8 +2,14 @@
 
 from primitives.encoding import Struct
 from vm.contract import BlockContext, CallContext, Contract, LedgerContext
-from vm.contracts.energy import metering
-from vm.contracts.energy.calls import CorrectReading, RegisterMeter, SetTariff, SubmitReading
+from vm.contracts.energy import metering, replacement
+from vm.contracts.energy.calls import (
+    CorrectReading,
+    RegisterMeter,
+    ReplaceMeter,
+    SetTariff,
+    SubmitReading,
+)
 from vm.contracts.energy.records import Slot, get_slot_key
 from vm.contracts.energy.settlement import advance_progress, get_progress, settle_slot
 from vm.receipt import Rejection
@@ -25,6 +31,8 @@ def check(context: CallContext, call: Struct) -> Rejection | None:
             return metering.check_submit_reading(context, call)
         case CorrectReading():
             return metering.check_correct_reading(context, call)
+        case ReplaceMeter():
+            return replacement.check_replace_meter(context, call)
         case _:
             return Rejection.METHOD_UNKNOWN
 
@@ -40,6 +48,8 @@ def apply(context: CallContext, call: Struct) -> None:
             metering.submit_reading(context, call)
         case CorrectReading():
             metering.correct_reading(context, call)
+        case ReplaceMeter():
+            replacement.replace_meter(context, call)
 
 
 def begin_block(context: BlockContext) -> None:
@@ -76,6 +86,7 @@ CONTRACT = Contract(
         "set_tariff": SetTariff,
         "submit_reading": SubmitReading,
         "correct_reading": CorrectReading,
+        "replace_meter": ReplaceMeter,
     },
     check=check,
     apply=apply,

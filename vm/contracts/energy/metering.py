@@ -21,12 +21,14 @@ from vm.contracts.energy.records import (
     Meter,
     Progress,
     Reading,
+    Replacement,
     Slot,
     Tariff,
     get_history_key,
     get_latest_key,
     get_meter_key,
     get_reading_key,
+    get_replacement_key,
     get_slot_key,
     get_tariff_key,
 )
@@ -164,23 +166,28 @@ def check_submit_reading(context: CallContext, call: SubmitReading) -> Rejection
     meter = context.state.read(get_meter_key(context.sender), Meter)
     if meter is None:
         return Rejection.METER_UNKNOWN
-    rejection = _check_instant(context, meter, call.time_s)
+    rejection = check_instant(context, meter, call.time_s)
     if rejection is not None:
         return rejection
     before, after = find_neighbours(context, context.sender, call.time_s)
     if before is None:
         return Rejection.READING_EXISTS
-    rejection = _check_registers(meter, call.time_s, (call.import_wh, call.export_wh), before, after)
+    rejection = check_registers(meter, call.time_s, (call.import_wh, call.export_wh), before, after)
     if rejection is not None:
         return rejection
     if call.pagination <= before.pagination or (after is not None and call.pagination >= after.pagination):
         return Rejection.PAGINATION_REUSED
-    return _check_money(context, meter)
+    return check_money(context, meter)
 
 
 def submit_reading(context: CallContext, call: SubmitReading) -> None:
     """Keep the reading, move the energy that a later reading had booked for it, settle the slot if it was the last."""
-    before, after = find_neighbours(context, context.sender, call.time_s)
+    book_reading(context, context.sender, call)
+
+
+def book_reading(context: CallContext, account: bytes, call: SubmitReading) -> None:
+    """Do what ``submit_reading`` promises for the meter ``account``; the sender is the reading's author."""
+    before, after = find_neighbours(context, account, call.time_s)
     if before is None:
         message = "a reading that was just checked exists"
         raise AssertionError(message)
@@ -205,22 +212,22 @@ def submit_reading(context: CallContext, call: SubmitReading) -> None:
         author=context.sender,
         transaction_id=context.transaction_id,
     )
-    context.state.write(get_reading_key(context.sender, call.time_s), reading)
+    context.state.write(get_reading_key(account, call.time_s), reading)
     if after is None:
         latest = LatestReading(call.time_s, call.import_wh, call.export_wh, call.pagination)
-        context.state.write(get_latest_key(context.sender), latest)
+        context.state.write(get_latest_key(account), latest)
     else:
-        _shift_following(context, context.sender, after.time_s, reading)
+        _shift_following(context, account, after.time_s, reading)
     if is_late:
         changes = (reading.delta_import_wh, reading.delta_export_wh)
-        adjust_line(context, context.sender, slot_s, changes, reading.flags)
+        adjust_line(context, account, slot_s, changes, reading.flags)
     else:
         _count_reading(context, slot_s)
 
 
 def check_correct_reading(context: CallContext, call: CorrectReading) -> Rejection | None:
-    """The meter itself or the utility; an existing reading inside the correction window; registers between their
-    neighbours and within the rating; not corrected too often.
+    """The meter itself or the utility; an existing reading inside the correction window, not the last one of a meter
+    that was replaced; registers between their neighbours and within the rating; not corrected too often.
     """
     state = context.state
     if call.status not in METER_STATUS_CODES or len(call.reason.encode()) > REASON_BYTES_MAX:
@@ -230,9 +237,11 @@ def check_correct_reading(context: CallContext, call: CorrectReading) -> Rejecti
         return Rejection.METER_UNKNOWN
     if context.sender != call.meter and not permissions.has_role(state, context.sender, "utility"):
         return Rejection.NOT_ALLOWED
-    rejection = _check_instant(context, meter, call.time_s)
+    rejection = check_instant(context, meter, call.time_s)
     if rejection is not None:
         return rejection
+    if state.read(get_replacement_key(call.meter, call.time_s), Replacement) is not None:
+        return Rejection.METER_REPLACED
     current = state.read(get_reading_key(call.meter, call.time_s), Reading)
     if current is None:
         return Rejection.READING_MISSING
@@ -241,8 +250,8 @@ def check_correct_reading(context: CallContext, call: CorrectReading) -> Rejecti
     before = _get_registers(context, call.meter, meter, current.previous_s)
     following = _find_following(context, call.meter, call.time_s)
     after = None if following is None else _get_neighbour(following)
-    rejection = _check_registers(meter, call.time_s, (call.import_wh, call.export_wh), before, after)
-    return rejection or _check_money(context, meter)
+    rejection = check_registers(meter, call.time_s, (call.import_wh, call.export_wh), before, after)
+    return rejection or check_money(context, meter)
 
 
 def correct_reading(context: CallContext, call: CorrectReading) -> None:
@@ -312,7 +321,8 @@ def _is_any_slot_touched(context: CallContext, first_slot_s: int) -> bool:
     )
 
 
-def _check_instant(context: CallContext, meter: Meter, time_s: int) -> Rejection | None:
+def check_instant(context: CallContext, meter: Meter, time_s: int) -> Rejection | None:
+    """Aligned, after the opening, not of the future, not beyond the correction window."""
     energy = context.ledger.genesis.energy
     if time_s % energy.slot_s:
         return Rejection.SLOT_MISALIGNED
@@ -325,9 +335,10 @@ def _check_instant(context: CallContext, meter: Meter, time_s: int) -> Rejection
     return None
 
 
-def _check_registers(
+def check_registers(
     meter: Meter, time_s: int, registers: tuple[int, int], before: Neighbour, after: Neighbour | None
 ) -> Rejection | None:
+    """Between the neighbours, and no more than the rating carries since, and until, them."""
     now = Neighbour(time_s, registers[0], registers[1], 0)
     if max(registers) > REGISTER_WH_MAX:
         return Rejection.READING_ABOVE_LIMIT
@@ -344,7 +355,7 @@ def _check_registers(
     return None
 
 
-def _check_money(context: CallContext, meter: Meter) -> Rejection | None:
+def check_money(context: CallContext, meter: Meter) -> Rejection | None:
     """What a reading costs must still fit the balances when its slot settles: settlement cannot refuse."""
     for account in (meter.owner, ledger.GRID):
         balance = ledger.get_balance(context.state, account, ledger.Asset.SETTLEMENT)
@@ -354,9 +365,14 @@ def _check_money(context: CallContext, meter: Meter) -> Rejection | None:
 
 
 def _get_registers(context: CallContext, account: bytes, meter: Meter, time_s: int) -> Neighbour:
+    """Return the registers from which what follows is counted: a new meter's own after a replacement."""
     reading = context.state.read(get_reading_key(account, time_s), Reading)
     if reading is None:
         return Neighbour(meter.opening_s, meter.opening_import_wh, meter.opening_export_wh, 0)
+    replacement = context.state.read(get_replacement_key(account, time_s), Replacement)
+    if replacement is not None:
+        first = (replacement.opening_import_wh, replacement.opening_export_wh)
+        return Neighbour(time_s, *first, reading.pagination)
     return Neighbour(time_s, reading.import_wh, reading.export_wh, reading.pagination)
 
 

@@ -7,6 +7,7 @@ prefix key                        value
 ``eq`` meter account              ``LatestReading``: the newest registers
 ``er`` meter account, time        ``Reading``: the valid reading at an instant
 ``eh`` meter account, time, count ``Reading``: a superseded one, kept for ever
+``ew`` meter account, time        ``Replacement``: a new meter's first registers
 ``el`` meter account, slot        ``Line``: a home's energy and money of a slot
 ``es`` slot                       ``Slot``: a slot's clearing and totals
 ``et`` slot                       ``Tariff``: prices published for a slot
@@ -24,6 +25,7 @@ METER_PREFIX = b"em"
 LATEST_PREFIX = b"eq"
 READING_PREFIX = b"er"
 HISTORY_PREFIX = b"eh"
+REPLACEMENT_PREFIX = b"ew"
 LINE_PREFIX = b"el"
 SLOT_PREFIX = b"es"
 TARIFF_PREFIX = b"et"
@@ -61,7 +63,7 @@ class Meter(Struct, frozen=True):
 
 
 class LatestReading(Struct, frozen=True):
-    """The newest accepted registers of a meter (the opening ones before the first reading)."""
+    """The newest accepted registers of a meter (the opening ones before its first reading, or after a replacement)."""
 
     time_s: int
     import_wh: int
@@ -82,6 +84,15 @@ class Reading(Struct, frozen=True):
     delta_export_wh: int
     flags: int
     version: int
+    author: bytes
+    transaction_id: bytes
+
+
+class Replacement(Struct, frozen=True):
+    """A meter was exchanged: the reading at this instant is the old one's last, these registers the new one's first."""
+
+    opening_import_wh: int
+    opening_export_wh: int
     author: bytes
     transaction_id: bytes
 
@@ -170,6 +181,11 @@ def get_reading_key(meter: bytes, time_s: int) -> bytes:
 def get_history_key(meter: bytes, time_s: int, version: int) -> bytes:
     """Return the key of a superseded reading."""
     return HISTORY_PREFIX + meter + time_s.to_bytes(8, "big") + version.to_bytes(2, "big")
+
+
+def get_replacement_key(meter: bytes, time_s: int) -> bytes:
+    """Return the key of what became of a meter's registers at an instant."""
+    return REPLACEMENT_PREFIX + meter + time_s.to_bytes(8, "big")
 
 
 def get_line_key(meter: bytes, slot_s: int) -> bytes:

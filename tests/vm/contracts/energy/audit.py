@@ -13,9 +13,12 @@ from vm.contracts.energy.records import (
     Flag,
     Line,
     Reading,
+    Replacement,
     Slot,
+    get_replacement_key,
 )
 from vm.contracts.ledger import BALANCE_PREFIX, GRID, Asset, Balance
+from vm.state import read_record
 
 ACCOUNT_BYTES = 16
 
@@ -114,9 +117,12 @@ def check_meters(state: MemoryState, lines: dict[tuple[bytes, int], Line], slot_
             seconds = reading.time_s - before_s
             increase = max(reading.delta_import_wh, reading.delta_export_wh)
             assert increase * 3600 <= view.meter.rating_w * seconds
+            replacement = read_record(state, get_replacement_key(view.account, reading.time_s), Replacement)
             before_s, registers, pagination = (
                 reading.time_s,
-                (reading.import_wh, reading.export_wh),
+                (reading.import_wh, reading.export_wh)
+                if replacement is None
+                else (replacement.opening_import_wh, replacement.opening_export_wh),
                 reading.pagination,
             )
         latest = view.latest

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from primitives.encoding import Struct
 from tests.vm.ledger import HOUR, START_S, Chain, Wallet, make_energy, make_genesis, make_wallet
 from vm.contracts.energy import queries
-from vm.contracts.energy.calls import CorrectReading, RegisterMeter, SubmitReading
+from vm.contracts.energy.calls import CorrectReading, RegisterMeter, ReplaceMeter, SubmitReading
 from vm.contracts.energy.records import HISTORY_PREFIX, Line, Reading, Slot
 from vm.contracts.ledger import GRID
 from vm.contracts.permissions import Reinstate, Suspend
@@ -136,6 +136,22 @@ class Community:
             reason,
         )
         return self.chain.call(by or home.wallet, record)
+
+    def replace(
+        self,
+        name: str,
+        slot: int,
+        last_wh: tuple[int, int],
+        first_wh: tuple[int, int],
+        *,
+        by: Wallet | None = None,
+    ) -> str | None:
+        """Exchange a meter at the end of a slot; the last registers are counted from the opening ones."""
+        last = (OPENING_IMPORT_WH + last_wh[0], OPENING_EXPORT_WH + last_wh[1])
+        record = ReplaceMeter(self.home[name].account, self.end_of(slot), *last, *first_wh)
+        return self.chain.call(
+            by or self.chain.utility, record, at_s=max(self.end_of(slot), self.chain.time_s)
+        )
 
     def suspend(self, name: str) -> None:
         assert self.chain.call(self.chain.utility, Suspend(self.home[name].account)) is None
