@@ -9,6 +9,8 @@ from tests.architecture.source_tree import ROOT
 HEAVY = ("aiohttp", "matplotlib", "numpy")
 REACHING = ("aiohttp", "asyncio", "http.client", "select", "socket", "ssl", "subprocess", "urllib.request")
 """What could reach somebody else."""
+FURTHER = ("cryptography", "plyvel", "prometheus_client", "rich", "structlog", "typer", "uvloop")
+"""What gridbft depends on besides msgspec and PyNaCl."""
 
 
 def loaded_by(statement: str, names: tuple[str, ...] = HEAVY) -> list[str]:
@@ -29,6 +31,10 @@ def test_the_command_line_starts_without_heavy_modules() -> None:
 def test_what_verifies_a_file_can_reach_nobody() -> None:
     assert loaded_by("from meter.verification import verify", REACHING) == []
     assert loaded_by("import meter.client", REACHING) == list(REACHING)
+
+
+def test_what_verifies_a_file_needs_two_libraries_only() -> None:
+    assert loaded_by("from meter.verification import verify", FURTHER) == []
 
 
 def test_a_heavy_module_is_found() -> None:
