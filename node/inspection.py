@@ -47,12 +47,13 @@ def inspect_home(home: Path, constitution: Constitution) -> Inspection:
     data = home / "data"
     if not (data / CURRENT_NAME).is_dir() or not (data / JOURNAL_NAME).is_file():
         raise HomeError(f"{data} holds no chain with its journal yet; there is nothing to inspect")
-    with hold_home(data), _copy_home(data) as copy, open_storage(copy, constitution) as storage:
+    with hold_home(data), _copy_home(data) as copy:
         try:
-            check_everything(storage.chain)
-        except StoreError as error:
-            raise HomeError(str(error)) from None
-        return _describe(storage)
+            with open_storage(copy, constitution) as storage:
+                check_everything(storage.chain)
+                return _describe(storage)
+        except (HomeError, StoreError) as error:
+            raise HomeError(str(error).replace(str(copy / "data"), str(data))) from None
 
 
 def _describe(storage: Storage) -> Inspection:

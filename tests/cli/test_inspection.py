@@ -34,7 +34,7 @@ def test_lost_blocks_are_told_and_damage_is_refused_in_one_line(gridbft: Command
     assert told.code == ExitCode.ERROR
     assert told.out == ""
     assert told.err.count("\n") == 1
-    assert "CURRENT is missing" in told.err
+    assert f"{home / 'data/leveldb'}: the file CURRENT is missing" in told.err
 
 
 @pytest.fixture(scope="module")
