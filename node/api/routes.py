@@ -186,6 +186,7 @@ class NodeRoutes:
             Route(
                 *("GET", "/v1/consensus", self.get_consensus),
                 answers={200: Answer("the replica", shape=ConsensusStatus)},
+                problems=("NOT_FOUND",),  # an observer has none
             ),
             Route(
                 *("GET", "/v1/genesis", self.get_genesis),

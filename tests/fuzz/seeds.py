@@ -17,13 +17,17 @@ from meter.proofs import encode_certified_receipt
 from node.config import ApiConfig, ClockConfig, NodeConfig, PeerConfig
 from node.config_text import render_config
 from node.exchange import BlocksAnswer, PrunedAnswer, encode_height, encode_transactions_request
+from node.intake import SubmitResult, SubmitStatus
+from node.observer.bundles import Observer
+from node.observer.bundles import encode_bundle as encode_observer_bundle
+from node.observer.exchange import encode_announcement, encode_outcomes, encode_submission
 from node.snapshots.parts import BucketsPage, BucketsQuestion, Manifest, PairsPage, PairsQuestion
 from p2p.frames import Channel, encode_frame
 from p2p.handshake import LINK_VERSION, NONCE_BYTES, Hello
 from p2p.transfer import encode_answer, encode_refusal, encode_request
 from primitives.encoding import Struct, encode
 from primitives.header import Block, Validator
-from primitives.ids import Height
+from primitives.ids import Digest, Height
 from primitives.sealing import NONCE_BYTES as SEAL_NONCE_BYTES
 from primitives.sealing import SALT_BYTES, SEAL_VERSION, SealedSecret
 from tests.consensus.builders import batch_of, certificate, header_chain, name
@@ -32,9 +36,9 @@ from tests.consensus.test_codec import MESSAGES, RECORDS
 from tests.meter.networks import METER, METER_KEY, prove, sign_call
 from tests.node.storage.journals import GROUPS, build_sample
 from tests.vectors.collection import PROOFS, VERDICTS_NAME
-from tests.vm.ledger import make_genesis
+from tests.vm.ledger import make_genesis, make_key
 from vm.contracts.validators import Endpoint
-from vm.receipt import Receipt
+from vm.receipt import Receipt, Rejection
 from vm.registry import CONTRACTS
 from vm.state_root import build_tree, update_tree
 from vm.state_root import prove as prove_state
@@ -351,3 +355,28 @@ def list_bundles() -> list[bytes]:
 def list_bills() -> list[bytes]:
     meter = METER.hex()
     return [f'{{"meter":"{meter}","home":"x","height":1,"lines":[]}}'.encode()]
+
+
+@cache
+def list_observer_bundles() -> list[bytes]:
+    genesis = make_genesis()
+    observer = Observer("gateway", make_key("gateway").public, make_tls_identity("gateway").certificate)
+    return [encode_observer_bundle(genesis.compute_hash(), observer)]
+
+
+def list_announcements() -> list[bytes]:
+    return [encode_announcement(Height(height)) for height in (0, 1, 300, 2**40)]
+
+
+def list_submissions() -> list[bytes]:
+    return [encode_submission(tuple(list_transactions()))]
+
+
+def list_outcomes() -> list[bytes]:
+    name = Digest(bytes(32))
+    outcomes = (
+        SubmitResult(name, SubmitStatus.ACCEPTED),
+        SubmitResult(name, SubmitStatus.REFUSED, Rejection.NONCE_USED, "used"),
+        SubmitResult(name, SubmitStatus.BUSY, None, "no room"),
+    )
+    return [encode_outcomes((outcome,)) for outcome in outcomes]

@@ -48,6 +48,16 @@ from node.exchange import (
     encode_height,
     encode_transactions_request,
 )
+from node.observer.bundles import BundleError
+from node.observer.bundles import decode_bundle as decode_observer_bundle
+from node.observer.bundles import encode_bundle as encode_observer_bundle
+from node.observer.exchange import (
+    decode_announcement,
+    decode_outcomes,
+    decode_submission,
+    encode_announcement,
+    encode_submission,
+)
 from node.snapshots.parts import (
     decode_buckets_page,
     decode_buckets_question,
@@ -244,6 +254,25 @@ _OTHERS = (
     ),
     Target(
         "question_pairs", decode_pairs_question, _DECODING, seeds.list_pair_questions, is_canonical(encode)
+    ),
+    # what validators and observers say to each other
+    Target(
+        "announcement",
+        decode_announcement,
+        _DECODING,
+        seeds.list_announcements,
+        is_canonical(encode_announcement),
+    ),
+    Target(
+        "submission", decode_submission, _DECODING, seeds.list_submissions, is_canonical(encode_submission)
+    ),
+    Target("outcomes", partial(decode_outcomes, names=[Digest(bytes(32))]), _DECODING, seeds.list_outcomes),
+    Target(
+        "observer_bundle",
+        partial(decode_observer_bundle, genesis_hash=make_genesis().compute_hash()),
+        (BundleError,),
+        seeds.list_observer_bundles,
+        is_canonical(partial(encode_observer_bundle, make_genesis().compute_hash())),
     ),
     # what clients say, and what validators answer them
     Target(
