@@ -12,6 +12,7 @@ from meter.collect.collector import Collector, read_entry
 from meter.collect.state import Facts, Proven, Reached, count
 from meter.courier import Courier, Delivery
 from meter.outcomes import Committed, OutcomeUnknown, RefusedByNetwork, RefusedByNode
+from meter.spool import SpoolFailedError
 from meter.validators import ClientError
 from primitives.ids import Nonce
 from primitives.text import to_line
@@ -102,7 +103,7 @@ class Delivering:
         try:
             deliveries = await self._courier.deliver_due(self._patience.attempt_s)
             status = await self._client.get_status()
-        except ClientError as error:
+        except (ClientError, SpoolFailedError) as error:  # a full disk may have room again
             self._collector.state.network_problem = to_line(str(error))
             self._collector.write()
             return False

@@ -107,7 +107,10 @@ async def read_device(device: Device, open_port: Opener) -> AsyncGenerator[bytes
         try:
             async with aclosing(_read_once(device, open_port)) as parts:
                 async for part in parts:
-                    pause_s = PAUSE_FIRST_S
+                    if isinstance(
+                        part, bytes
+                    ):  # who answers and says nothing is not called twice a second for ever
+                        pause_s = PAUSE_FIRST_S
                     yield part
         except TimeoutError:
             problem = f"silent for {SILENCE_S:.0f} s"

@@ -29,11 +29,11 @@ async def read_modbus(
         problem = "cannot connect"
         try:
             if await client.connect():
-                pause_s = PAUSE_FIRST_S
                 yield LinkState()
                 meter = _Meter(client, unit)
                 while True:
                     yield await meter.ask(clock)
+                    pause_s = PAUSE_FIRST_S
                     await asyncio.sleep(every_s)
         except (ModbusException, OSError) as error:
             problem = to_line(str(error))

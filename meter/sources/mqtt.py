@@ -82,9 +82,9 @@ async def read_mqtt(
             ) as client:
                 await _subscribe(client, reader.map.topics)
                 reader.forget()
-                pause_s = PAUSE_FIRST_S
                 yield LinkState()
                 async for message in client.messages:
+                    pause_s = PAUSE_FIRST_S
                     if isinstance(message.payload, bytes | bytearray):
                         for observed in reader.take(
                             str(message.topic),

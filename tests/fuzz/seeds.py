@@ -33,6 +33,7 @@ from primitives.sealing import SALT_BYTES, SEAL_VERSION, SealedSecret
 from tests.consensus.builders import batch_of, certificate, header_chain, name
 from tests.consensus.constitution import build_membership
 from tests.consensus.test_codec import MESSAGES, RECORDS
+from tests.meter.collect.samples import CHARGER_RECORD, REAL, read_real
 from tests.meter.networks import METER, METER_KEY, prove, sign_call
 from tests.node.storage.journals import GROUPS, build_sample
 from tests.vectors.collection import PROOFS, VERDICTS_NAME
@@ -380,3 +381,22 @@ def list_outcomes() -> list[bytes]:
         SubmitResult(name, SubmitStatus.BUSY, None, "no room"),
     )
     return [encode_outcomes((outcome,)) for outcome in outcomes]
+
+
+def list_telegrams() -> list[bytes]:
+    return [read_real(name) for name in REAL]
+
+
+def list_messages() -> list[bytes]:
+    return [
+        b'{"Time":"2027-01-15T09:00:00","ENERGY":{"Total":52185.783,"ExportActive":19949.322}}',
+        b'{"ENERGY":{"Total":[1.5,2.25,3]}}',
+    ]
+
+
+def list_mqtt_maps() -> list[bytes]:
+    return [b'[import]\ntopic = "cellar/meter"\nfield = "a.b"\nunit = "MWh"\n[time]\nfield = "ts"\n']
+
+
+def list_charger_records() -> list[bytes]:
+    return [CHARGER_RECORD]

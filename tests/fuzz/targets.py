@@ -19,6 +19,7 @@ from cli.network_spec import parse_spec
 from consensus.codec import decode_envelope, decode_record, encode_envelope, encode_record
 from consensus.messages import Message
 from meter import answers
+from meter.collect.observation import DropError, Dropped, DropReason, Observed
 from meter.home.spec import HomeError
 from meter.home.spec import read_homes as read_home_specs
 from meter.keystore import KeyFileInvalidError, parse_key_label
@@ -31,6 +32,9 @@ from meter.proofs import (
 )
 from meter.sources.csv import read_context, read_homes, read_readings
 from meter.sources.household import Surroundings, read_households, read_surroundings
+from meter.sources.mqtt_maps import MapError, MessageReader, build_map, read_map
+from meter.sources.ocmf import check_record, read_public_key
+from meter.sources.p1 import Telegram, TelegramReader
 from meter.sources.table import SourceError
 from node.api.admin import decode_step
 from node.api.errors import ApiProblem
@@ -70,10 +74,11 @@ from p2p.frames import FrameError, decode_frames
 from p2p.handshake import HandshakeError, decode_hello
 from p2p.transfer import decode_request, decode_response, encode_request
 from primitives.encoding import DecodeError, decode, encode
-from primitives.ids import Digest, UnixSeconds
+from primitives.ids import Digest, UnixMs, UnixSeconds
 from tests.fuzz import consequences as then
 from tests.fuzz import seeds
 from tests.fuzz.consequences import BrokenPromise, is_canonical
+from tests.meter.collect.samples import CHARGER_KEY
 from tests.vectors.street import encode_proof
 from tests.vm.ledger import make_genesis
 from vm.genesis import decode_genesis
@@ -142,6 +147,25 @@ def _decode_bill(data: bytes) -> Bill:
 def _read_surroundings(path: Path) -> Surroundings:
     first_s = seeds.SURROUNDINGS_FIRST_S
     return read_surroundings(path, (UnixSeconds(first_s), UnixSeconds(first_s + 3600)), 1)
+
+
+def _read_telegrams(data: bytes) -> list[Telegram | Dropped]:
+    """Read telegrams as they come over a line; refused where none is among the bytes."""
+    reader = TelegramReader()
+    found = list(reader.feed(data))
+    if not any(isinstance(each, Telegram) for each in found):
+        reasons = [each.reason for each in found if isinstance(each, Dropped)]
+        raise DropError(reasons[0] if reasons else DropReason.TELEGRAM_CUT)
+    return found
+
+
+def _read_message(data: bytes) -> Observed:
+    """Read a message of a gadget."""
+    gadget = build_map("tasmota", "m")
+    (found,) = MessageReader(gadget).take(gadget.topics[0], data, retained=False, now_ms=UnixMs(0))
+    if isinstance(found, Dropped):
+        raise DropError(found.reason)
+    return found
 
 
 def _decode_ids(data: bytes) -> list[Digest]:
@@ -356,6 +380,21 @@ _OTHERS = (
         bytes_per_byte=TOML_BYTES_PER_BYTE,
     ),
     Target("network_spec", parse_spec, _USAGE, seeds.list_specs, bytes_per_byte=TOML_BYTES_PER_BYTE),
+    Target("p1_telegram", _read_telegrams, (DropError,), seeds.list_telegrams),
+    Target("mqtt_message", _read_message, (DropError,), seeds.list_messages),
+    Target(
+        "mqtt_map",
+        partial(_read_file, read_map),
+        (MapError,),
+        seeds.list_mqtt_maps,
+        bytes_per_byte=TOML_BYTES_PER_BYTE,
+    ),
+    Target(
+        "charger_record",
+        partial(check_record, key=read_public_key(CHARGER_KEY)),
+        (DropError,),
+        seeds.list_charger_records,
+    ),
     Target("csv_readings", partial(_read_file, read_readings), _TABLE, seeds.list_readings),
     Target("csv_homes", partial(_read_file, read_homes), _TABLE, seeds.list_homes),
     Target("csv_prices", partial(_read_file, read_context), _TABLE, seeds.list_prices),

@@ -62,6 +62,7 @@ class P1Bridge:
         self.writers.append(writer)
 
     async def send(self, telegram: bytes) -> None:
+        self.writers = [writer for writer in self.writers if not writer.is_closing()]
         for writer in self.writers:
             with suppress(ConnectionError):  # a home that died is no concern of the bridge
                 writer.write(telegram)

@@ -11,6 +11,7 @@ import pytest
 
 from cli.bill_check import verify_bill
 from cli.network_spec import EnergySpec
+from meter.answers import MeterAnswer
 from meter.keystore import KEY_SUFFIX, KeyKind, create_key, open_key
 from meter.signer import Signer
 from meter.spool import SpoolState
@@ -23,7 +24,7 @@ from tests.integration.links import CALM, CUT, Links, open_proxy
 from tests.integration.ports import find_free_ports
 from tests.integration.validator import DEADLINE_S, PASSPHRASE, POLL_S
 from tests.meter.collect.samples import build_telegram
-from vm.contracts.energy.calls import RegisterMeter
+from vm.contracts.energy.calls import RegisterMeter, ReplaceMeter
 
 SLOT_S = 900
 OPENING = {"alder": (3_016_829, 0), "birch": (52_185_782, 19_949_322), "cedar": (6_545_766, 58)}
@@ -185,7 +186,7 @@ async def replay(community: Community, directory: Path) -> None:
         KeyKind.METER,
         name,
     )
-    begin_s = get_end(SLOTS)
+    begin_s = get_end(SLOTS + 2)
     registration = RegisterMeter(
         label.account, label.public_key, name, label.account, 43_000, begin_s, *opening
     )
@@ -251,10 +252,36 @@ def test_three_kinds_of_meters_settle_every_slot_though_the_network_and_the_home
                 await street.check(SLOTS)
                 state = street.households["alder"].collector.state
                 assert set(state.dropped) == {"NOISE"}
+                await exchange(street)
             await replay(street.community, tmp_path)
             await street.community.wait_agreed()
 
     asyncio.run(act())
+
+
+async def exchange(street: Street) -> None:
+    """Another meter hangs at a home: nothing of it counts until the utility has booked the exchange."""
+    alder, slot = street.households["alder"], SLOTS + 1
+    end_s, first = get_end(slot), (12, 5)
+    before = street.signers["alder"].account
+    await street.community.step_clocks(get_end(slot + 1) + 3)
+    street.devices.clock.now_s = end_s + 3
+    await street.devices.bridge.send(build_telegram(end_s + 3, *first, equipment="4E4557"))
+    await until(lambda: "METER_CHANGED" in alder.collector.state.dropped, "the other meter is noticed")
+    last = get_registers("alder", end_s)
+    replacement = ReplaceMeter(before, end_s, *last, *first)
+    await street.community.deliver([street.community.sign_utility("energy", "replace_meter", replacement)])
+    await until(lambda: alder.collector.facts.latest_s == end_s, "the collector has heard of the exchange")
+    street.devices.clock.now_s = get_end(slot + 1) + 3
+    await street.devices.bridge.send(build_telegram(get_end(slot + 1) + 3, 99, 6, equipment="4E4557"))
+    state = alder.collector.state
+    await until(
+        lambda: state.last_reading is not None and state.last_reading.import_wh == 99, "the new meter counts"
+    )
+    await street.wait_delivered()
+    async with street.community.open_client() as client:
+        meter = await client.ask(f"/v1/meters/{before.hex()}", MeterAnswer)
+    assert (meter.latest.time_s, meter.latest.import_wh, meter.latest.export_wh) == (get_end(slot + 1), 99, 6)
 
 
 async def until_committed(street: Street, slot: int) -> None:

@@ -40,3 +40,17 @@ def build_telegram(time_s: int, import_wh: int, export_wh: int, equipment: str =
         "!",
     ]
     return seal("\r\n".join(lines).encode())
+
+
+CHARGER_KEY = (
+    "3059301306072a8648ce3d020106082a8648ce3d030107034200045cd4cecc42489e98ed3ff71498051f780f364"
+    "86d4d44d867d998185784e7da57eef71a40d6a6ad113d47bbf3110bf1185c3ae463317ab00673043abcbcd4054b"
+)
+"""A charger's public key, made for these tests."""
+CHARGER_RECORD = (
+    b'OCMF|{"FV":"1.0","GI":"charger","PG":"T12345","MS":"BQ1","RD":[{"TM":"2018-07-24'
+    b'T13:15:02,250+0200 S","RV":2935.6,"RI":"1-b:1.8.0","RU":"kWh","EF":"","ST":"G"}]}|'
+    b'{"SA": "ECDSA-secp256r1-SHA256", "SD": "304602210099354f03eb794befc4f942018119541005e0f40ec21'
+    b'a05f76ff0c3ccebd9ca7a02210099a926d277178148ea3bfd3a0d087384c2b534d955d6af85ccc453951f6f4252"}'
+)
+"""A record that it signed."""
