@@ -31,9 +31,7 @@ def check_safety(config: NodeConfig) -> Finding:
 
 def check_ports(config: NodeConfig, *, is_running: bool) -> Finding:
     """Check that the node listens on its ports while it runs, and that nobody else does while it does not."""
-    ports = [("p2p.port", config.p2p.host, config.p2p.port)]
-    if config.api.port:
-        ports.append(("api.port", config.api.host, config.api.port))
+    ports = list(list_ports(config))
     for name, host, port in ports:
         state = find_port_state(host, port)
         if is_running and state == "free":
@@ -54,6 +52,16 @@ def check_ports(config: NodeConfig, *, is_running: bool) -> Finding:
     return Finding(
         "ports", Level.OK, f"{'the node listens on' if is_running else 'free for the node:'} {shown}"
     )
+
+
+def list_ports(config: NodeConfig) -> Iterator[tuple[str, str, int]]:
+    """Yield the ports that a node of these settings listens on: setting, host, port."""
+    if config.role == "validator":
+        yield "p2p.port", config.p2p.host, config.p2p.port
+    if config.api.port:
+        yield "api.port", config.api.host, config.api.port
+    if config.observers.port:
+        yield "observers.port", config.observers.host, config.observers.port
 
 
 def find_port_state(host: str, port: int) -> str:
@@ -90,7 +98,8 @@ def _list_unsafe(config: NodeConfig) -> Iterator[tuple[str, str]]:
             f"the HTTP API listens on {config.api.host}, beyond this machine, without encryption",
             "set api.host to 127.0.0.1 and put a proxy with TLS before it",
         )
-    if is_loopback(config.p2p.host) and any(not is_loopback(peer.host) for peer in config.peers):
+    is_elsewhere = any(not is_loopback(peer.host) for peer in config.peers)
+    if config.role == "validator" and is_loopback(config.p2p.host) and is_elsewhere:
         yield (
             f"p2p.host is {config.p2p.host}: peers on other machines cannot dial this one",
             "set p2p.host to 0.0.0.0; links are mutual TLS with pinned certificates",

@@ -26,6 +26,7 @@ from node.api.openapi import render_document
 from node.api.problems import PROBLEMS
 from node.config import NodeConfig, PeerConfig
 from node.exchange import RequestKind
+from node.logs import COMPONENTS, PREFIX
 from node.metrics import Metrics
 from node.state_records import RECORDS
 from p2p.frames import Channel
@@ -250,6 +251,15 @@ def list_log_events() -> set[str]:
 
 def test_every_event_of_the_log_is_documented() -> None:
     assert compare(find_table(OPERATING, "event").names(), list_log_events()) == []
+
+
+def test_every_logger_of_a_node_is_a_component_whose_level_can_be_set() -> None:
+    named = {
+        name
+        for path in python_files("node", "p2p")
+        for name in re.findall(r'get_logger\("([^"]+)"\)', path.read_text(encoding="utf-8"))
+    }
+    assert named == {PREFIX + component for component in COMPONENTS}
 
 
 def test_every_shared_bound_is_documented_with_its_value() -> None:

@@ -1,7 +1,6 @@
 """The log is the process's: each test runs a process of its own."""
 
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from node.config import ConfigError, LogConfig
-from node.logs import COMPONENTS, PREFIX, configure_logging
+from node.logs import configure_logging
 from node.redaction import REDACTED
-from tests.architecture.source_tree import python_files
 
 PROGRAM = """
 import logging, sys
@@ -72,15 +70,6 @@ def test_a_level_changes_while_the_process_runs_for_one_component_or_for_all(tmp
         ("gridbft.p2p", "all_info"),
         ("gridbft.node", "all_info"),
     ]
-
-
-def test_every_logger_of_a_node_is_a_component() -> None:
-    named = {
-        name
-        for path in python_files("node", "p2p")
-        for name in re.findall(r'get_logger\("([^"]+)"\)', path.read_text(encoding="utf-8"))
-    }
-    assert named == {PREFIX + component for component in COMPONENTS}
 
 
 def run_program(kind: str, file: str, home: Path) -> str:
