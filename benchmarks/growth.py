@@ -24,7 +24,8 @@ SIZES = (1_000, 10_000, 100_000)
 FULL_SIZES = (*SIZES, 1_000_000)
 
 PAYMENTS_PER_BLOCK = 2
-"""In the growing history: a quiet community, whose blocks are mostly header, certificate and index."""
+HEARTBEATS = 9
+"""In the growing history: a quiet community, in which so many empty blocks follow each with payments."""
 
 REGISTRATIONS_PER_BLOCK = 500
 HISTORY_ACCOUNTS = 200
@@ -39,8 +40,9 @@ def measure_history(directory: Path, sizes: Sequence[int]) -> Iterator[dict[str,
         builder.register(0, HISTORY_ACCOUNTS, REGISTRATIONS_PER_BLOCK)
     for blocks in sizes:
         with open_builder(directory, constitution) as builder:
-            builder.pay(blocks - builder.height, PAYMENTS_PER_BLOCK, HISTORY_ACCOUNTS)
-            transactions = HISTORY_ACCOUNTS + PAYMENTS_PER_BLOCK * builder.height
+            while builder.height < blocks:
+                builder.pay(1, PAYMENTS_PER_BLOCK, HISTORY_ACCOUNTS)
+                builder.pay(min(HEARTBEATS, blocks - builder.height), 0, HISTORY_ACCOUNTS)
         disk = count_disk_bytes(directory)
         yield {
             "grows": "history",
@@ -48,7 +50,6 @@ def measure_history(directory: Path, sizes: Sequence[int]) -> Iterator[dict[str,
             "accounts": HISTORY_ACCOUNTS,
             "disk_bytes": disk,
             "disk_bytes_per_block": disk // blocks,
-            "disk_bytes_per_transaction": disk // transactions,
             **probe(directory, HISTORY_ACCOUNTS),
         }
 
@@ -118,7 +119,7 @@ def main() -> None:
         "load_at_end": round(os.getloadavg()[0], 1),
         "set_up": {
             "sizes": list(sizes),
-            "history": f"{PAYMENTS_PER_BLOCK} payments a block among {HISTORY_ACCOUNTS} accounts",
+            "history": f"{PAYMENTS_PER_BLOCK} payments in every tenth block, the others empty",
             "state": f"accounts opened and then {LOADED_BLOCKS} blocks of {REGISTRATIONS_PER_BLOCK} payments at random",
         },
         "runs": runs,

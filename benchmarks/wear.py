@@ -2,23 +2,24 @@
 
 `python -m benchmarks.wear 75 -o benchmarks/results/wear.json`
 
-The kernel counts what reaches the disk, in whole pages. What the store writes again when it merges its tables comes
-later than this looks, and is not in it; `benchmarks.growth` has what stays on the disk.
+The kernel counts what reaches the disk, in whole pages. Not in it: what the store writes again when it merges its
+tables, later than this looks, and what settling a slot writes. `benchmarks.growth` has what stays on the disk.
 """
 
 import argparse
 import asyncio
 import json
+import sys
 from pathlib import Path
 from statistics import fmean, median
 
 from benchmarks.harness.machine import describe_machine
-from benchmarks.harness.session import Session, open_session
+from benchmarks.harness.session import BenchError, Session, open_session
 
 DAY_S = 86_400
 SLOTS_PER_DAY = 96
 BURSTS = 3
-"""Slots that are reported, each by all meters at once; a network that settles has four."""
+"""Slots that are reported, each by all meters at once."""
 RATE = 1e6
 """All are due at once."""
 IDLE_S = 125.0
@@ -27,7 +28,7 @@ IDLE_S = 125.0
 
 async def measure(meters: int, idle_s: float = IDLE_S) -> dict[str, object]:
     """Return bytes for each heartbeat and for each slot that all meters report, and what a day makes of them."""
-    async with open_session(meters=meters, is_settling=True) as session:
+    async with open_session(meters=meters) as session:
         bursts = [await session.load("slot", "gridbft-batch", RATE, meters / RATE) for _ in range(BURSTS)]
         before, height = _count_written(session), await _find_height(session)
         await asyncio.sleep(idle_s)
@@ -55,10 +56,14 @@ def main() -> None:
     parser.add_argument("--idle-seconds", type=float, default=IDLE_S)
     parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args()
+    try:
+        runs = [asyncio.run(measure(meters, arguments.idle_seconds)) for meters in arguments.meters]
+    except BenchError as error:
+        sys.exit(f"wear: {error}")
     found = {
         "question": "bytes that a validator writes in a day: idle, and with a reading of each meter in every slot",
         "machine": describe_machine(),
-        "runs": [asyncio.run(measure(meters, arguments.idle_seconds)) for meters in arguments.meters],
+        "runs": runs,
     }
     print(json.dumps(found))
     if arguments.output is not None:
