@@ -33,6 +33,7 @@ NONCES_AHEAD = 512
 """Half of the nonces that the ledger remembers: an overtaken transaction is still inside its window."""
 SUBJECT_CHARACTERS_MAX = 200
 REASON_CHARACTERS_MAX = 300
+GIVEN_UP = "given up: "
 
 SCHEMA_VERSION = 1
 SCHEMA = """
@@ -325,7 +326,7 @@ class Spool:
         """
         with self._commit():
             current = self._get_expired(entry.number, height)
-            self._note(current.number, f"given up: {reason}")
+            self._note(current.number, f"{GIVEN_UP}{reason}")
             self._connection.execute(
                 "UPDATE entries SET state = 'refused' WHERE number = ?", (current.number,)
             )

@@ -10,9 +10,9 @@ from msgspec import structs
 from meter.answers import MeterAnswer
 from meter.collect.collector import Collector, read_entry
 from meter.collect.state import Facts, Proven, Reached, count
-from meter.courier import Courier, Delivery
+from meter.courier import DELIVERED_AT_ONCE_MAX, Courier, Delivery
 from meter.outcomes import Committed, OutcomeUnknown, RefusedByNetwork, RefusedByNode
-from meter.spool import SpoolFailedError
+from meter.spool import GIVEN_UP, SpoolFailedError, SpoolState
 from meter.validators import ClientError
 from primitives.ids import Nonce
 from primitives.text import to_line
@@ -100,17 +100,30 @@ class Delivering:
 
     async def attempt(self) -> bool:
         """Try once everything that is due; tell whether something became final."""
+        due = {entry.number for entry in self._collector.spool.get_due(DELIVERED_AT_ONCE_MAX)}
         try:
             deliveries = await self._courier.deliver_due(self._patience.attempt_s)
+            self._keep(deliveries)
+            is_given_up = self._count_given_up(due - {delivery.entry.number for delivery in deliveries})
             status = await self._client.get_status()
         except (ClientError, SpoolFailedError) as error:  # a full disk may have room again
             self._collector.state.network_problem = to_line(str(error))
             self._collector.write()
             return False
         self._collector.state.reached = Reached(to_line(status.name), self._collector.now_s)
-        self._keep(deliveries)
         self._collector.write()
-        return any(not delivery.entry.is_open for delivery in deliveries)
+        return is_given_up or any(not delivery.entry.is_open for delivery in deliveries)
+
+    def _count_given_up(self, numbers: set[int]) -> bool:
+        """Count what the courier found expired and never to be taken, by the name that it was refused with."""
+        reasons = []
+        for number in sorted(numbers):
+            entry = self._collector.spool.get_entry(number)
+            if entry.state is SpoolState.REFUSED:
+                reasons.append(entry.reason.removeprefix(GIVEN_UP))
+        for reason in reasons:
+            count(self._collector.state.refused, reason)
+        return bool(reasons)
 
     async def _rest(self, most_s: float) -> None:
         """Wait until something is spooled, at most so long."""

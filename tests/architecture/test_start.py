@@ -6,7 +6,7 @@ import sys
 
 from tests.architecture.source_tree import ROOT
 
-HEAVY = ("aiohttp", "matplotlib", "numpy")
+HEAVY = ("aiohttp", "aiomqtt", "matplotlib", "numpy", "pymodbus", "serial")
 REACHING = ("aiohttp", "asyncio", "http.client", "select", "socket", "ssl", "subprocess", "urllib.request")
 """What could reach somebody else."""
 FURTHER = ("cryptography", "plyvel", "prometheus_client", "rich", "structlog", "typer", "uvloop")

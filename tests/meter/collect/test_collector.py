@@ -137,6 +137,18 @@ def test_another_meter_is_not_believed_until_the_ledger_has_its_registers(home: 
     assert not collector.is_swap_suspected
 
 
+def test_a_full_spool_is_told_by_name_and_the_next_register_contains_what_was_lost(
+    collector: Collector, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collector.take(observe(1, 1_000_100))
+    monkeypatch.setattr("meter.spool.OPEN_MAX", 1)
+    collector.take(observe(2, 1_000_200))
+    assert collector.state.dropped == {"SPOOL_FULL": 1}
+    monkeypatch.setattr("meter.spool.OPEN_MAX", 2)
+    collector.take(observe(3, 1_000_300))
+    assert list_registers(spool) == [at(1, 1_000_100), at(3, 1_000_300)]
+
+
 def test_what_a_source_dropped_is_counted_by_name(collector: Collector, home: Home) -> None:
     for reason in (DropReason.CRC_WRONG, DropReason.NOISE, DropReason.CRC_WRONG):
         collector.take(Dropped(reason))
