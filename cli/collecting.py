@@ -180,8 +180,10 @@ class _Run:
         state.link_problem = "stopped" if is_stopped else "the file ended"
         self._collector.write()
         for reason, number in sorted(state.dropped.items()):
-            talk(f"  dropped {number}: {reason}")
-        talk(f"{state.readings} readings made, {state.committed} committed with proof, {state.waiting} wait")
+            talk(f"  dropped {number} in all: {reason}")
+        talk(
+            f"{state.readings} readings made in all, {state.committed} committed with proof, {state.waiting} wait"
+        )
         if state.waiting and not is_stopped:
             raise CliError(
                 f"{state.waiting} readings are not confirmed yet; they are kept: run the same command again",
