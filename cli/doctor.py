@@ -66,7 +66,7 @@ def doctor(
     Works while the node runs and while it does not. Nothing is changed, but a small file is written to HOME and deleted
     again to time the disk. The exit code is 4 when something is a problem.
     """
-    from node.doctor.findings import Level, find_worst
+    from node.doctor.findings import Level, find_worst, tabulate
 
     directory = find_home(home)
     if not directory.is_dir():
@@ -77,7 +77,7 @@ def doctor(
     findings = list(list_findings(patient))
     worst = find_worst(findings)
     if as_json:
-        print_json({"level": worst.value, "findings": [_to_table(each) for each in findings]})
+        print_json({"level": worst.value, "findings": tabulate(findings)})
     else:
         _print_findings(findings)
     if bundle is not None:
@@ -263,16 +263,6 @@ def _print_findings(findings: "Sequence[Finding]") -> None:
         print_line(f"{each.level:8} {each.check:13} {each.said}")
         if each.advice:
             print_line(f"{'':22} what to do: {each.advice}")
-
-
-def _to_table(finding: "Finding") -> dict[str, object]:
-    return {
-        "check": finding.check,
-        "level": finding.level.value,
-        "said": finding.said,
-        "advice": finding.advice,
-        "measures": dict(finding.measures),
-    }
 
 
 def _pack(path: Path, patient: Patient, findings: "list[Finding]", logs: list[Path]) -> None:

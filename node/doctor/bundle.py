@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
-from node.doctor.findings import Finding
+from node.doctor.findings import Finding, tabulate
 from node.redaction import REDACTED, is_secret_name, redact_text, redact_value
 
 LOG_BYTES_MAX = 512 * 1024
@@ -44,16 +44,7 @@ def collect_parts(
 ) -> dict[str, str]:
     """Return the texts of a bundle by their names; ``told`` are answers and settings by name."""
     parts = {
-        "findings.json": [
-            {
-                "check": each.check,
-                "level": each.level.value,
-                "said": each.said,
-                "advice": each.advice,
-                "measures": each.measures,
-            }
-            for each in findings
-        ],
+        "findings.json": tabulate(findings),
         "files.json": list(_list_files(home)),
         "environment.json": sorted(name for name in environment if name.startswith("GRIDBFT_")),
         **{f"{name}.json": value for name, value in told.items()},

@@ -24,6 +24,20 @@ class Finding:
     measures: Mapping[str, object] = field(default_factory=dict)
 
 
+def tabulate(findings: Iterable[Finding]) -> list[dict[str, object]]:
+    """Return findings as JSON has them."""
+    return [
+        {
+            "check": each.check,
+            "level": each.level.value,
+            "said": each.said,
+            "advice": each.advice,
+            "measures": dict(each.measures),
+        }
+        for each in findings
+    ]
+
+
 def find_worst(findings: Iterable[Finding]) -> Level:
     """Return the worst level; ok for none."""
     order = list(Level)

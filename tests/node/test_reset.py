@@ -9,9 +9,13 @@ import pytest
 from node.errors import HomeError
 from node.home import load_constitution, open_storage
 from node.reset import ResetKind, ResetPlan, plan_reset, reset
+from node.snapshots.installation import offer_fetched
 from primitives.encoding import encode
-from tests.node.snapshots.test_installation import FailingDirectories, PowerCut
+from primitives.ids import Epoch
+from tests.node.snapshots.source import Source
+from tests.node.snapshots.test_installation import FailingDirectories, PowerCut, fetch
 from tests.node.storage.homes import BLOCKS, build_home
+from tests.vm.ledger import make_genesis
 
 
 @pytest.fixture(scope="module")
@@ -151,3 +155,24 @@ def test_what_is_known_of_peers_goes_where_the_chain_holds_it_or_it_is_of_no_use
         assert not path.exists()
     assert (home / "data/journal").exists()
     assert (home / "data/leveldb").exists()
+
+
+def test_handovers_that_lead_further_than_the_chain_are_kept(tmp_path: Path) -> None:
+    """Without them a home at the genesis looks for validators that may all have gone."""
+    source = Source()
+    source.add_validator("v4")
+    (tmp_path / "genesis.bin").write_bytes(encode(make_genesis()))
+    path = tmp_path / "handovers.bin"
+    path.write_bytes(encode(tuple(source.chain.iterate_handovers(Epoch(0)))))
+    with pytest.raises(HomeError, match="leads to epoch 1 and the chain here has come to epoch 0"):
+        plan_reset(tmp_path, load_constitution(tmp_path), ResetKind.PEERS)
+    with open_storage(tmp_path, load_constitution(tmp_path)):
+        pass
+    with pytest.raises(HomeError, match="start it until it has caught up"):
+        plan_reset(tmp_path, load_constitution(tmp_path), ResetKind.PEERS)
+    shutil.rmtree(tmp_path / "data/leveldb")
+    fetch(tmp_path, source)
+    offer_fetched(tmp_path / "data")
+    with open_storage(tmp_path, load_constitution(tmp_path)):
+        pass
+    assert [each.name for each in perform(tmp_path, ResetKind.PEERS).removed] == ["handovers.bin"]
