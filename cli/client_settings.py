@@ -3,9 +3,11 @@
 HOME/client.toml     the validators' addresses and where the genesis file is
 HOME/genesis.bin     the network's constitution: whoever holds it need trust no single validator
 HOME/wallets/*.key   keys of this home
+HOME/api.token       what lets it read, from another machine, what concerns one home; 0600
 """
 
 import os
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,6 +20,8 @@ from primitives.text import decode_toml, to_line
 from vm.genesis import Genesis, decode_genesis
 
 CLIENT_NAME = "client.toml"
+TOKEN_NAME = "api.token"  # noqa: S105  # a file's name
+TOKEN_CHARACTERS_MAX = 128
 NODE_CONFIG_NAME = "config.toml"
 ANY_ADDRESSES = frozenset({"0.0.0.0", "::"})  # noqa: S104  # what a server listens on is not what a client asks
 WALLETS_DIRECTORY = "wallets"
@@ -89,6 +93,28 @@ class ClientHome:
     def names(self) -> dict[str, str]:
         """Return the names of the validators' addresses, where client.toml gives them."""
         return {end.url.rstrip("/"): end.name for end in self.settings.validators}
+
+    def read_token(self) -> str:
+        """Return the token that this home shows to validators, empty where it has none.
+
+        Raises:
+            CliError: others may read the file, or it holds no token.
+
+        """
+        path = self.directory / TOKEN_NAME
+        try:
+            with path.open("rb") as file:
+                mode, content = os.fstat(file.fileno()).st_mode, file.read(TOKEN_CHARACTERS_MAX + 2)
+        except (FileNotFoundError, NotADirectoryError):
+            return ""
+        except OSError as error:
+            raise CliError(f"{path}: {error.strerror}", ExitCode.NOT_ALLOWED) from None
+        if mode & 0o077:
+            raise CliError(f"{path}: others may read it; chmod 600 it", ExitCode.NOT_ALLOWED)
+        text = content.decode("ascii", "replace").strip()
+        if re.fullmatch(rf"[0-9A-Za-z._~+/=-]{{1,{TOKEN_CHARACTERS_MAX}}}", text) is None:
+            raise build_usage_error(f"{path}: holds no token; put there what `gridbft tokens add` told")
+        return text
 
     def read_genesis(self) -> Genesis:
         """Return the genesis of this home, against which answers are checked.

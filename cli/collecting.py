@@ -5,7 +5,7 @@ import logging
 import signal
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -106,7 +106,8 @@ class _Run:
         from meter.client import open_client
 
         anchor = build_trust_anchor(self._genesis)
-        async with open_client(self._home.get_urls(), anchor, PATIENCE) as client:
+        patience = replace(PATIENCE, token=self._home.read_token())
+        async with open_client(self._home.get_urls(), anchor, patience) as client:
             await self._learn(client)
             delivering = Delivering(self._collector, client, Patience())
             is_stopped = await self._work(delivering, observe)

@@ -30,6 +30,7 @@ from cli import (
     submit,
     systemd,
     tariff,
+    tokens,
     transactions,
     validators,
     wallet,
@@ -87,6 +88,7 @@ app.command()(bill)
 app.command()(verify)
 app.add_typer(settings.app, name="config")
 app.add_typer(logs.app, name="logs")
+app.add_typer(tokens.app, name="tokens")
 app.add_typer(bench.app, name="bench")
 
 INTERRUPTED = 130

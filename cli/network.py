@@ -124,6 +124,7 @@ def join(
     """Make a home for a new node of a running network, and the bundle that the validators add."""
     from cli.client_settings import open_client_home
     from cli.joining import BUNDLE_NAME, Place, check_place, create_joining_home, explore, parse_peers
+    from cli.member_token import copy_members_token
     from cli.passphrase import read_passphrase
 
     if check_role(role) == "observer":
@@ -141,6 +142,7 @@ def join(
     around = explore(client_home)
     passphrase = read_passphrase(passphrase_file, of_what="the new keys", is_new=True)
     bundle = create_joining_home(output, genesis, place, around, addresses, passphrase)
+    copy_members_token(client_home, output)
     path = output / BUNDLE_NAME
     if as_json:
         key = bundle.validator.public_key.hex()

@@ -1,6 +1,7 @@
 """A new network on disk: keys, certificates, the genesis, and a home directory for each validator.
 
     DIR/genesis.bin, DIR/client.toml      what a member's wallet needs to know
+    DIR/api.token                         lets members on other machines read what concerns one home
     DIR/compose.yaml                      the validators as containers
     DIR/utility/NAME.key                  the utility's wallet
     DIR/<validator>/                      config.toml, genesis.bin, keys/node.key: copy it to the validator's machine
@@ -18,6 +19,7 @@ from cli.client_settings import ClientSettings, ValidatorEnd, render_client_sett
 from cli.compose import render_compose
 from cli.drafts import open_draft, write_new
 from cli.failure import build_usage_error
+from cli.member_token import write_members_token
 from cli.network_spec import NetworkSpec, ValidatorSpec, build_consensus_parameters, build_energy_parameters
 from cli.node_keys import NODE_KEY_PATH
 from meter.keystore import KEY_SUFFIX, KeyKind, KeyLabel, create_key
@@ -94,6 +96,7 @@ def _write_network(
     write_new(draft / GENESIS_NAME, content)
     write_new(draft / CLIENT_NAME, render_client_settings(_build_client_settings(spec)).encode())
     write_new(draft / COMPOSE_NAME, render_compose(spec, os.getuid(), os.getgid()).encode())
+    write_members_token(draft, [draft / validator.name for validator in spec.validators], time_ms)
     for index, validator in enumerate(spec.validators):
         write_new(draft / validator.name / GENESIS_NAME, content)
         write_new(draft / validator.name / CONFIG_NAME, render_config(spec, index).encode())

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from cli.advice import ADVICE
@@ -51,6 +52,7 @@ def ask_validators(
     """
     urls = home.get_urls()
     anchor = build_trust_anchor(home.read_genesis())
+    patience = replace(patience, token=home.read_token())
 
     async def converse() -> T:
         from meter.client import open_client

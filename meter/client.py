@@ -1,7 +1,6 @@
 """A client of several validators that trusts none of them.
-It takes a transaction to any validator that answers, waits, and believes only what a quorum signed: every receipt is
-verified offline against the genesis that its user holds. A validator that shows something forged, or another genesis,
-is not asked again. Everything is bounded: time, rounds, and the size of what is read.
+It takes a transaction to any validator that answers, waits, and believes only what a quorum signed, verified offline
+against the genesis. Who shows something forged, or another genesis, is not asked again. Everything is bounded.
 """
 
 import asyncio
@@ -54,6 +53,7 @@ from meter.validators import (
     Validator,
     ValidatorFailedError,
     Validators,
+    build_headers,
     read_json,
 )
 from primitives.encoding import DecodeError, encode
@@ -93,7 +93,7 @@ async def open_client(
         auto_decompress=False,  # a small answer must not become a large one
         connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX),
         cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"Accept-Encoding": "identity", "User-Agent": "gridbft-meter"},
+        headers=build_headers(patience),
         timeout=aiohttp.ClientTimeout(total=None),  # the transport limits each exchange as a whole
     ) as session:
         transport = HttpTransport(session, patience.request_timeout_s)

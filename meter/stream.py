@@ -32,6 +32,7 @@ from meter.validators import (
     Validator,
     ValidatorFailedError,
     Validators,
+    build_headers,
 )
 from primitives.encoding import Struct
 from primitives.header import BlockHeader
@@ -124,7 +125,7 @@ async def open_stream_client(
         auto_decompress=False,
         connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX),
         cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"Accept-Encoding": "identity", "User-Agent": "gridbft-meter"},
+        headers=build_headers(patience),
         timeout=aiohttp.ClientTimeout(total=None),
     ) as session:
         transport = HttpTransport(session, patience.request_timeout_s)

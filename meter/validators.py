@@ -20,6 +20,7 @@ T = TypeVar("T")
 VALIDATORS_ASKED_MAX = 128
 """A network has no more validators."""
 STATUS_OK_MAX = 299
+STATUS_NO_TOKEN = 401
 STATUS_NOT_FOUND = 404
 STATUS_BUSY = frozenset({408, 429})
 STATUS_SERVER_ERROR_MIN = 500
@@ -27,13 +28,22 @@ STATUS_SERVER_ERROR_MIN = 500
 
 @dataclass(frozen=True, slots=True)
 class ClientSettings:
-    """Patience, in seconds: for one request, between rounds through all validators, and before sending again."""
+    """Patience, in seconds: for one request, between rounds through all validators, and before sending again; and the
+    token, if any, that lets this client read what is not public.
+    """
 
     request_timeout_s: float = 10.0
     rounds: int = 4
     pause_first_s: float = 0.1
     pause_max_s: float = 2.0
     resend_after_s: float = 5.0
+    token: str = field(default="", repr=False)
+
+
+def build_headers(settings: ClientSettings) -> dict[str, str]:
+    """Return what a client says of itself with every request."""
+    headers = {"Accept-Encoding": "identity", "User-Agent": "gridbft-meter"}
+    return headers | ({"Authorization": f"Bearer {settings.token}"} if settings.token else {})
 
 
 class ClientError(Exception):
@@ -171,6 +181,9 @@ class Validators:
         except ValidatorFailedError:
             validator.paused_until_s = monotonic() + self.settings.pause_max_s
             raise
+        if answer.status == STATUS_NO_TOKEN:  # another one may know the token, or run on this machine
+            error = decode_error(answer.body)
+            raise ValidatorFailedError(f"refused: {error.error}: {error.detail}")
         if answer.status < STATUS_SERVER_ERROR_MIN and answer.status not in STATUS_BUSY:
             return answer
         wish_s = min(answer.retry_after_s, self.settings.pause_max_s)

@@ -64,6 +64,8 @@ class ApiConfig(_Section, frozen=True):
     allowed_hosts: Annotated[tuple[Host, ...], msgspec.Meta(max_length=64)] = ()
     connections_max: Annotated[int, msgspec.Meta(ge=1, le=16_384)] = 512
     connections_per_address_max: Annotated[int, msgspec.Meta(ge=1, le=16_384)] = 256
+    requests_per_second_max: Annotated[float, msgspec.Meta(gt=0, le=1_000_000)] = 100.0
+    private_reads: Literal["loopback", "token", "open"] = "loopback"
     streams_max: Annotated[int, msgspec.Meta(ge=1, le=512)] = 128
     body_bytes_max: Annotated[int, msgspec.Meta(ge=8_192, le=8 * 1024 * 1024)] = 1024 * 1024
 

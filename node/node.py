@@ -19,6 +19,7 @@ from consensus.replica import Replica
 from node.answers import Answers
 from node.api.admin import AdminServices, open_admin
 from node.api.app import open_api
+from node.api.tokens import Tokens
 from node.applier import Applier
 from node.attendance import Attendance
 from node.batching import Batcher
@@ -172,7 +173,7 @@ async def _open_node(
         gauging = Gauging(home, constitution, storage, metrics, host, standing, verifier, bookkeeping)
         rim = Rim(config.name, constitution, host, network, standing, mempool, queries, metrics, gauging)
         services = rim.build_services(intake, bookkeeping)
-        await stack.enter_async_context(open_api(services, config.api))
+        await stack.enter_async_context(open_api(services, config.api, Tokens(home).is_known))
         observers = ObserverHandlers(answers, queries, services.submit, metrics, config.observers)
         door = await stack.enter_async_context(open_observer_port(home, config.observers, links, observers))
         node = Node(host, inbox, watch, fetcher, keeper, door, supervisor, rim)

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from node.api.app import open_server
 from node.api.errors import ApiProblem
+from node.api.fairness import Fairness
 from node.api.gate import ConnectionGate
 from node.api.requests import JSON_TYPES, BodyReader
 from node.api.routes import build_json
@@ -177,7 +178,9 @@ async def open_admin(services: AdminServices, home: Path) -> AsyncIterator[Path]
     gate = ConnectionGate(CONNECTIONS_MAX, CONNECTIONS_MAX)
     routes = AdminRoutes(services).get_routes()
     try:
-        async with open_server(routes, gate, frozenset({"localhost"}), lambda _, __: None) as server:
+        async with open_server(
+            routes, gate, frozenset({"localhost"}), lambda _, __: None, Fairness()
+        ) as server:
             listener = await asyncio.get_running_loop().create_unix_server(server, sock=link)
             try:
                 yield path

@@ -2,13 +2,14 @@
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Protocol
 
 import structlog
 from aiohttp import web
 
+from node.api.access import Access
 from node.api.chain_routes import ChainRoutes
 from node.api.door import Door
 from node.api.errors import ApiProblem, build_error, refuse_busy
@@ -54,16 +55,20 @@ log = structlog.get_logger("gridbft.api")
 
 
 @asynccontextmanager
-async def open_api(services: Services, config: ApiConfig) -> AsyncIterator[int]:
-    """Serve the API until the end of the block; give the port it listens on.
+async def open_api(
+    services: Services, config: ApiConfig, is_token_known: Callable[[str], bool] = lambda _: False
+) -> AsyncIterator[int]:
+    """Serve the API until the end of the block; give the port it listens on. ``is_token_known`` lets a token's bearer
+    read what is not public.
 
     Raises:
         PortBusyError: another process listens there.
         NodeError: the address is none of this machine's.
 
     """
-    fairness, places = Fairness(), StreamPlaces(config.streams_max)
-    routes = [route.build() for route in build_routes(services, config, fairness, places)]
+    fairness, places = Fairness(config.requests_per_second_max), StreamPlaces(config.streams_max)
+    access = Access(config.private_reads, is_token_known)
+    routes = [route.build(access.check) for route in build_routes(services, config, fairness, places)]
     gate = ConnectionGate(config.connections_max, config.connections_per_address_max)
     names = LOOPBACK_NAMES | {config.host.lower(), *(name.lower() for name in config.allowed_hosts)}
 
@@ -137,7 +142,7 @@ async def open_server(
     gate: ConnectionGate,
     names: frozenset[str],
     count: Counted,
-    fairness: Fairness | None = None,
+    fairness: Fairness,
 ) -> AsyncIterator[ApiServer]:
     """Give a factory of connections that serve ``routes`` under ``names``; at the end all are closed."""
     app = web.Application()
@@ -151,7 +156,7 @@ async def open_server(
         _translate_refusals(inner.request_handler),
         lambda request: check_host(request, names),
         count,
-        fairness or Fairness(),
+        fairness,
     )
     server = ApiServer(handler, inner.request_factory, gate)
     try:

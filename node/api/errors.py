@@ -3,7 +3,7 @@
 import msgspec
 from aiohttp import web
 
-from node.api.problems import UPGRADE_NEEDED, get_title
+from node.api.problems import TOKEN_REFUSED, UPGRADE_NEEDED, get_title
 
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
@@ -45,6 +45,8 @@ class ApiProblem(Exception):  # noqa: N818  # it is an answer, and most are the 
         headers = {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
         if self.status == UPGRADE_NEEDED:
             headers["Upgrade"] = "websocket"
+        if self.status == TOKEN_REFUSED:
+            headers["WWW-Authenticate"] = "Bearer"
         return build_error(self.status, self.name, self.detail, headers, **self.fields)
 
 

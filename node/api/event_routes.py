@@ -33,6 +33,7 @@ class EventRoutes:
         return [
             Route(
                 *("GET", "/v1/events/{start}", self.get_event),
+                private=True,
                 answers={200: Answer("the event", shape=EventAnswer)},
                 problems=(*STATE, "NOT_FOUND"),
                 parameters=(

@@ -1,12 +1,14 @@
 """Whose turn it is, and how much of the event loop an address has left: one for all that the API serves."""
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 from aiohttp import web
 
 from node.api.paces import Measured, Paces
+from node.api.rates import Rates
 from node.api.turns import Turnstile
 
 PACES_ITSELF: Final = web.RequestKey("paces_itself", bool)
@@ -18,9 +20,14 @@ T = TypeVar("T")
 class Fairness:
     """Lets work of an address begin in its turn and at its pace."""
 
-    def __init__(self) -> None:
+    def __init__(self, requests_per_s: float = math.inf) -> None:
         self._turnstile = Turnstile()
         self._paces = Paces()
+        self._rates = Rates(requests_per_s)
+
+    def count(self, address: str) -> float:
+        """Count a request; return after how many seconds to come back with it, 0 when it may be answered."""
+        return self._rates.take(address, asyncio.get_running_loop().time())
 
     async def enter(self, address: str) -> None:
         """Return when it is this address' turn."""

@@ -69,6 +69,7 @@ class FeedRoutes:
         return [
             Route(
                 *("GET", "/v1/feed", self.feed),
+                private_with=frozenset({"account"}),
                 answers={200: Answer("events, without end", EVENT_STREAM)},
                 problems=(*STATE, "NOT_FOUND", "ORIGIN_NOT_ALLOWED", "TOO_MANY_STREAMS", "HISTORY_GONE"),
                 parameters=(

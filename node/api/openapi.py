@@ -7,7 +7,15 @@ import msgspec
 from aiohttp import web
 
 from node.api.errors import JSON, PROBLEM_JSON
-from node.api.problems import COMMON, METHOD_REFUSED, PROBLEMS, UPGRADE_NEEDED, group_by_status
+from node.api.problems import (
+    COMMON,
+    METHOD_REFUSED,
+    PRIVATE,
+    PROBLEMS,
+    TOKEN_REFUSED,
+    UPGRADE_NEEDED,
+    group_by_status,
+)
 from node.api.route import Answer, Body, Parameter, Route, Schema
 from node.api.schemas import NoProofAnswer, ProblemAnswer
 from node.api.server import HEADERS
@@ -20,7 +28,19 @@ ABOUT = (
     " state name the certified height that they answer for. Every refusal is a problem document whose `error` is its"
     " name. Bytes are sent as `application/octet-stream` or `application/msgpack`, without compression."
 )
+TOKENS = (
+    "What concerns one home is read from the node's own machine, or with a token of `gridbft tokens add`."
+)
 REFERENCE = "#/components/schemas/{name}"
+MORE_HEADERS = {
+    TOKEN_REFUSED: ("WWW-Authenticate",),
+    METHOD_REFUSED: ("Allow",),
+    UPGRADE_NEEDED: ("Upgrade",),
+    429: ("Retry-After",),
+    503: ("Retry-After",),
+}
+"""Headers of refusals beyond those of every answer, by status."""
+
 COMMON_REFERENCE = "#/components/responses/Refused{status}"
 
 
@@ -75,6 +95,7 @@ def build_document(routes: Iterable[Route]) -> dict[str, Any]:
             "schemas": components,
             "responses": _describe_common(),
             "headers": _describe_headers(),
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": TOKENS}},
         },
     }
 
@@ -92,6 +113,8 @@ def _describe_route(route: Route, schemas: Mapping[int, Schema]) -> dict[str, An
             **_describe_refusals(route),
         },
     }
+    if route.private or route.private_with:
+        described["security"] = [{}, {"token": []}]
     if route.body is not None:
         described["requestBody"] = _describe_body(route.body)
     return described
@@ -100,7 +123,8 @@ def _describe_route(route: Route, schemas: Mapping[int, Schema]) -> dict[str, An
 def _describe_refusals(route: Route) -> dict[str, Any]:
     """Return what a route may refuse, by status; those that every route has alone are named once for all."""
     common = group_by_status(COMMON, rejections=False)
-    found = group_by_status({*COMMON, *route.problems}, rejections=route.rejections)
+    private = PRIVATE if route.private or route.private_with else ()
+    found = group_by_status({*COMMON, *private, *route.problems}, rejections=route.rejections)
     return {
         str(status): {"$ref": COMMON_REFERENCE.format(status=status)}
         if names == common.get(status)
@@ -149,15 +173,9 @@ def _describe_problem(status: int, names: list[str]) -> dict[str, Any]:
             {"properties": {"error": {"enum": names}, "status": {"const": status}}},
         ]
     }
-    named = {
-        METHOD_REFUSED: ("Allow",),
-        UPGRADE_NEEDED: ("Upgrade",),
-        429: ("Retry-After",),
-        503: ("Retry-After",),
-    }
     return {
         "description": "; ".join(told) or "refused by the ledger, under the name of its rejection",
-        "headers": _refer_to_headers(named.get(status, ())),
+        "headers": _refer_to_headers(MORE_HEADERS.get(status, ())),
         "content": {PROBLEM_JSON: {"schema": schema}},
     }
 
@@ -174,4 +192,5 @@ def _describe_headers() -> dict[str, Any]:
     again = {"schema": {"type": "integer", "minimum": 0}, "description": "seconds, after which to come back"}
     allow = {"schema": {"type": "string"}, "description": "the methods that the address takes"}
     upgrade = {"schema": {"type": "string", "const": "websocket"}, "description": "what to ask for"}
-    return {**fixed, "Retry-After": again, "Allow": allow, "Upgrade": upgrade}
+    scheme = {"schema": {"type": "string", "const": "Bearer"}, "description": "how to show a token"}
+    return {**fixed, "Retry-After": again, "Allow": allow, "Upgrade": upgrade, "WWW-Authenticate": scheme}

@@ -11,6 +11,7 @@ from vm.receipt import Rejection
 
 REJECTED = 422
 METHOD_REFUSED = 405
+TOKEN_REFUSED = 401
 UPGRADE_NEEDED = 426
 
 
@@ -28,6 +29,8 @@ PROBLEMS: Mapping[str, Problem] = {
     "BODY_MALFORMED": Problem(400, "not a MessagePack array of the right elements"),
     "BODY_BROKEN": Problem(400, "the body could not be read to its end"),
     "HOST_MISSING": Problem(400, "no Host header"),
+    "TOKEN_NEEDED": Problem(401, "not public: a token is needed"),
+    "TOKEN_UNKNOWN": Problem(401, "no token of this node"),
     "HOST_NOT_ALLOWED": Problem(403, "asked under a name that is not allowed"),
     "ORIGIN_NOT_ALLOWED": Problem(403, "asked by a page of another site"),
     "NOT_FOUND": Problem(404, "nothing is there"),
@@ -39,6 +42,7 @@ PROBLEMS: Mapping[str, Problem] = {
     "TYPE_UNSUPPORTED": Problem(415, "a body of another kind"),
     "EXPECTATION_FAILED": Problem(417, "an expectation other than 100-continue"),
     "UPGRADE_NEEDED": Problem(426, "a websocket"),
+    "TOO_MANY_REQUESTS": Problem(429, "too many requests"),
     "TOO_MANY_INVALID": Problem(429, "too many malformed or wrongly signed transactions"),
     "INTERNAL": Problem(500, "an error of the node"),
     "BUSY": Problem(503, "no room now"),
@@ -56,10 +60,13 @@ PROBLEMS: Mapping[str, Problem] = {
 COMMON = frozenset(
     {
         *("BAD_REQUEST", "HOST_MISSING", "HOST_NOT_ALLOWED", "METHOD_NOT_ALLOWED", "EXPECTATION_FAILED"),
-        *("INTERNAL", "TOO_MANY_CONNECTIONS"),
+        *("INTERNAL", "TOO_MANY_CONNECTIONS", "TOO_MANY_REQUESTS"),
     }
 )
 """What any request may meet, before its address matters or when the node fails."""
+
+PRIVATE = ("TOKEN_NEEDED", "TOKEN_UNKNOWN")
+"""What every read that is not public may meet."""
 
 BODY = ("BODY_BROKEN", "BODY_TOO_LARGE", "BODY_TOO_SLOW", "ENCODING_UNSUPPORTED", "TYPE_UNSUPPORTED", "BUSY")
 """What every request with a body may meet."""

@@ -25,6 +25,7 @@ class RoundRoutes:
         return [
             Route(
                 *("GET", "/v1/rounds/{start}", self.get_round),
+                private_with=frozenset({"meter"}),
                 answers={200: Answer("the round", shape=RoundAnswer)},
                 problems=(*STATE, "NOT_FOUND"),
                 parameters=(

@@ -57,7 +57,8 @@ class Answer:
 @dataclass(frozen=True, slots=True)
 class Route:
     """One address with one method. Its first docstring line is its summary; ``problems`` are names beyond the common
-    ones, ``rejections`` tells that the ledger may refuse under its own names.
+    ones, ``rejections`` tells that the ledger may refuse under its own names. What concerns one home is ``private``, at
+    all or when a parameter of ``private_with`` is given: not everybody may read it.
     """
 
     method: str
@@ -68,7 +69,8 @@ class Route:
     parameters: tuple[Parameter, ...] = ()
     body: Body | None = None
     rejections: bool = False
-    needs_token: bool = False
+    private: bool = False
+    private_with: frozenset[str] = frozenset()
     headers: Mapping[str, Schema] = field(default_factory=dict)
 
     @property
@@ -81,13 +83,18 @@ class Route:
         """Return the names that the query may have."""
         return frozenset(each.name for each in self.parameters if f"{{{each.name}}}" not in self.path)
 
-    def build(self) -> web.RouteDef:
-        """Return the address as aiohttp serves it, with its query held to the declaration."""
+    def build(self, check_access: Callable[[web.Request], None] = lambda _: None) -> web.RouteDef:
+        """Return the address as aiohttp serves it, with its query held to the declaration, and private reads to
+        ``check_access``, which raises for who may not.
+        """
         allowed, handler = self.query, self.handler
+        private, private_with = self.private, self.private_with
 
         async def handle(request: web.Request) -> web.StreamResponse:
             if request.query_string:
                 _check_query(request, allowed)
+            if private or (private_with and not private_with.isdisjoint(request.query)):
+                check_access(request)
             return await handler(request)
 
         path = self.path

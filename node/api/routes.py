@@ -87,6 +87,7 @@ class TransactionRoutes:
             ),
             Route(
                 *("GET", "/v1/transactions/{id}", self.get_transaction),
+                private_with=frozenset({"raw"}),
                 answers={200: Answer("where it stands", shape=PendingAnswer | CommittedAnswer)},
                 problems=("BAD_PARAMETER", "NOT_FOUND"),
                 parameters=(ID, RAW),

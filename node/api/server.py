@@ -5,6 +5,7 @@ waits for a slow reader without end, and answers what is no HTTP in prose.
 """
 
 import asyncio
+import math
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -184,7 +185,7 @@ def guard(
                 fairness.spend(address, measured.used_s)
 
     async def respond(request: web.BaseRequest) -> web.StreamResponse:
-        refusal = check(request)
+        refusal = check(request) or _check_rate(request, fairness)
         response = await _handle(handler, request) if refusal is None else refusal
         if not response.prepared:
             response.headers.update(HEADERS)
@@ -194,6 +195,15 @@ def guard(
         return response
 
     return answer
+
+
+def _check_rate(request: web.BaseRequest, fairness: Fairness) -> web.Response | None:
+    """Refuse what an address asks too often; its turn and its pace it has waited for all the same."""
+    wait_s = fairness.count(request.remote or "")
+    if wait_s == 0:
+        return None
+    headers = {"Retry-After": str(math.ceil(wait_s))}
+    return build_error(429, "TOO_MANY_REQUESTS", "ask less often; several questions fit one request", headers)
 
 
 async def _handle(handler: Handler, request: web.BaseRequest) -> web.StreamResponse:

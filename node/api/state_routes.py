@@ -81,24 +81,28 @@ class StateRoutes:
             ),
             Route(
                 *("GET", "/v1/accounts/{account}", self.get_account),
+                private=True,
                 answers={200: Answer("the account", shape=AccountAnswer)},
                 problems=(*STATE, "NOT_FOUND"),
                 parameters=(Parameter("account", ACCOUNT_OR_NAME, "its id or name", required=True), PROOF),
             ),
             Route(
                 *("GET", "/v1/meters", self.list_meters),
+                private=True,
                 answers={200: Answer("a page of up to 500", shape=MetersAnswer)},
                 problems=STATE,
                 parameters=(AFTER,),
             ),
             Route(
                 *("GET", "/v1/meters/{meter}", self.get_meter),
+                private=True,
                 answers={200: Answer("the meter", shape=MeterAnswer)},
                 problems=(*STATE, "NOT_FOUND"),
                 parameters=(METER, PROOF),
             ),
             Route(
                 *("GET", "/v1/bills/{meter}", self.get_bill),
+                private=True,
                 answers={200: Answer("its settled slots", shape=BillAnswer)},
                 problems=(*STATE, "NOT_FOUND"),
                 parameters=(

@@ -298,7 +298,9 @@ def found_community(
             Validator(
                 *(home.name, home, ports[2 * i], ports[2 * i + 1], hosts[i]),
                 namespace=get_namespace(i) if routed else None,
-                environment={"GRIDBFT_API_HOST": hosts[i]} if routed else {},
+                environment={"GRIDBFT_API_HOST": hosts[i], "GRIDBFT_API_PRIVATE_READS": "open"}
+                if routed
+                else {},
             )
             for i, home in enumerate(network.homes)
         ),

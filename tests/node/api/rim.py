@@ -158,12 +158,13 @@ async def open_rim(
     community: Community | None = None,
     config: ApiConfig = CONFIG,
     find_unready_reason: Callable[[], str | None] = lambda: None,
+    is_token_known: Callable[[str], bool] = lambda _: False,
 ) -> AsyncIterator[Rim]:
     chosen = community or Community()
     metrics = Metrics()
     services = replace(build_services(chosen, metrics), find_unready_reason=find_unready_reason)
     async with (
-        open_api(services, config) as port,
+        open_api(services, config, is_token_known) as port,
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as client,
     ):
         yield Rim(chosen, metrics, client, port)
