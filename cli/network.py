@@ -101,7 +101,7 @@ def new(
     for home in network.homes:
         talk(f"  gridbft start --home {home}")
     talk(f"Or all of them as containers: {network.directory / 'compose.yaml'}")
-    talk(f"Members need client.toml and genesis.bin; keep {network.utility_key} to yourself.")
+    talk(f"Members need client.toml, genesis.bin and api.token; keep {network.utility_key} to yourself.")
 
 
 @app.command()

@@ -14,6 +14,7 @@ import structlog
 
 from node.api.admin import AdminServices, open_admin
 from node.api.app import open_api
+from node.api.tokens import Tokens
 from node.applier import Applier
 from node.bookkeeping import Bookkeeping
 from node.config import NodeConfig
@@ -131,7 +132,8 @@ async def open_observer(
         rim = ObserverRim(
             config.name, constitution, follower, network, queries, mempool, bookkeeping, gauging, clock
         )
-        await stack.enter_async_context(open_api(rim.build_services(forwarder.submit), config.api))
+        services = rim.build_services(forwarder.submit)
+        await stack.enter_async_context(open_api(services, config.api, Tokens(home).is_known))
         parts = Parts(applier, bookkeeping, fetcher, SourceKeeper(book, network))
         node = ObserverNode(follower, parts, network, supervisor, rim)
         admin = AdminServices(
