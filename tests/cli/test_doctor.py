@@ -60,7 +60,7 @@ def test_a_new_home_is_well_but_that_it_does_not_run(examine: Check, home: Path)
     for check in ("journal", "store", "same_genesis", "clock", "python", "packages", "disk_mount"):
         assert found[check]["level"] == "ok", found[check]
     assert found["peers_p2p"]["said"].startswith("3 of 3 cannot be reached")
-    assert {path.name for path in home.iterdir()} == {"config.toml", "genesis.bin", "keys"}
+    assert {path.name for path in home.iterdir()} == {"api_tokens.json", "config.toml", "genesis.bin", "keys"}
 
 
 def open_key_to_others(home: Path) -> None:
