@@ -154,16 +154,17 @@ def _list_checks(patient: Patient) -> Iterator[tuple[str, Check]]:
     from node.doctor import clock, disk, machine, network, settings
     from node.doctor.home import check_genesis
 
-    home = patient.home
+    data = patient.home / "data"
+    place = data if data.is_dir() else patient.home  # the data may be on a disk of their own
     yield "node", partial(network.check_node, patient.status)
     yield "config", partial(settings.check_config, patient.config, patient.config_problem)
     yield "genesis", partial(check_genesis, patient.constitution, patient.genesis_problem)
     yield "clock", partial(clock.check_year, _get_moment())
-    mount = _find_mount(home)
+    mount = _find_mount(place)
     yield "disk_mount", partial(disk.check_mount, mount)
-    yield "disk_space", lambda: disk.check_space(disk.read_space(home))
-    yield "disk_inodes", lambda: disk.check_inodes(disk.read_space(home))
-    yield "disk_sync", partial(disk.check_sync, home)
+    yield "disk_space", lambda: disk.check_space(disk.read_space(place))
+    yield "disk_inodes", lambda: disk.check_inodes(disk.read_space(place))
+    yield "disk_sync", partial(disk.check_sync, place)
     yield "disk_written", partial(disk.check_written, ROOT, mount)
     yield "disk_wear", partial(disk.check_wear, ROOT, mount)
     yield "python", machine.check_python

@@ -26,7 +26,7 @@ def hold_home(data: Path) -> Iterator[None]:
         try:
             descriptor = SystemFiles().lock(path)
         except OSError as error:
-            if error.errno != errno.EROFS or not path.exists():
+            if error.errno not in {errno.EROFS, errno.EACCES} or not path.exists():
                 raise
             descriptor = _lock_read_only(path)
     except BlockingIOError:
@@ -40,7 +40,7 @@ def hold_home(data: Path) -> Iterator[None]:
 
 
 def _lock_read_only(path: Path) -> int:
-    """Take the lock of a disk that turned read-only under its validator, as cards do before they die."""
+    """Take the lock without a write: on a disk that turned read-only, as cards do before they die, or as a stranger."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

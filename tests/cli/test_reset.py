@@ -1,6 +1,8 @@
 """`gridbft reset` asks for the network's name, says what goes and what stays, and does nothing without it."""
 
+import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from cli.failure import ExitCode
 from node.home import load_constitution, open_storage
 from tests.cli.conftest import Command
+from tests.cli.processes import COMMAND, build_environment
 from tests.node.storage.homes import build_home
 
 
@@ -68,3 +71,25 @@ def test_a_home_without_a_genesis_is_refused(gridbft: Command, tmp_path: Path) -
     ended = gridbft("reset", "data", "--home", tmp_path, "--confirm", "x")
     assert ended.code == ExitCode.ERROR
     assert "copy the network's genesis" in ended.line
+
+
+@pytest.mark.parametrize(("typed", "code"), [("{name}\n", ExitCode.OK), ("yes\n", ExitCode.USAGE)])
+def test_on_a_terminal_the_name_is_typed(home: Path, typed: str, code: ExitCode) -> None:
+    name = load_constitution(home).genesis.name
+    here, there = os.openpty()
+    try:
+        os.write(here, typed.format(name=name).encode())
+        ended = subprocess.run(
+            [*COMMAND, "reset", "data", "--home", home],
+            env=build_environment(),
+            stdin=there,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(here)
+        os.close(there)
+    assert ended.returncode == code
+    assert f"Type the network's name ({name}) to go on: " in ended.stderr
+    assert (home / "data/leveldb").exists() == (code != ExitCode.OK)
