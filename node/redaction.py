@@ -19,6 +19,9 @@ SECRET_WORDS = (
 )
 """A value whose name contains one of these is never written."""
 
+PLAIN_NAMES = frozenset({"private_reads"})
+"""Names that sound like a secret's and are none: a setting."""
+
 _WORDS = "|".join(SECRET_WORDS)
 _KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
 _USER = re.compile(r"(://)[^/\s@]+@")
@@ -33,7 +36,7 @@ any length, and what follows a word is bounded: a long line must not be searched
 def is_secret_name(name: str) -> bool:
     """Tell whether a field's name is one of a secret."""
     lowered = name.lower()
-    return any(word in lowered for word in SECRET_WORDS)
+    return lowered not in PLAIN_NAMES and any(word in lowered for word in SECRET_WORDS)
 
 
 def redact_value(name: str, value: object) -> object:

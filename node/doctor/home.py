@@ -11,6 +11,7 @@ from cryptography import x509
 
 from node.doctor.findings import Finding, Level
 from node.home import Constitution
+from node.redaction import is_secret_name
 from primitives.header import Validator
 
 OTHERS = 0o077
@@ -25,9 +26,10 @@ SOON = timedelta(days=60)
 
 
 def check_permissions(home: Path) -> Finding:
-    """Check that nobody but the owner may use the keys, the admin socket or the home."""
+    """Check that nobody but the owner may use the keys, the admin socket, files of tokens or the home."""
     keys = list((home / KEYS_DIRECTORY).rglob("*")) if (home / KEYS_DIRECTORY).is_dir() else []
-    secret = [home / KEYS_DIRECTORY, home / "admin.sock", *keys]
+    named = [path for path in home.iterdir() if is_secret_name(path.name)]
+    secret = [home / KEYS_DIRECTORY, home / "admin.sock", *keys, *named]
     open_secrets = [path for path in secret if path.exists() and _is_open_to_others(path)]
     if open_secrets:
         shown = " ".join(str(path) for path in open_secrets[:SHOWN_MAX])

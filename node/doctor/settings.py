@@ -98,6 +98,11 @@ def _list_unsafe(config: NodeConfig) -> Iterator[tuple[str, str]]:
             f"the HTTP API listens on {config.api.host}, beyond this machine, without encryption",
             "set api.host to 127.0.0.1 and put a proxy with TLS before it",
         )
+    if config.api.private_reads == "open":
+        yield (
+            'api.private_reads is "open": whoever reaches the API reads what concerns one home',
+            "set api.private_reads to token, and make tokens with `gridbft tokens add`",
+        )
     is_elsewhere = any(not is_loopback(peer.host) for peer in config.peers)
     if config.role == "validator" and is_loopback(config.p2p.host) and is_elsewhere:
         yield (

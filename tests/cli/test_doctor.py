@@ -150,7 +150,7 @@ def test_a_home_that_is_none_is_refused(gridbft: Command, tmp_path: Path) -> Non
 
 CANARIES = {
     name: f"canary-{name}-93f1c7"
-    for name in ("environment", "file", "token", "bearer", "address", "comment", "pem", "broker")
+    for name in ("environment", "file", "token", "bearer", "address", "comment", "pem", "broker", "reader")
 }
 
 
@@ -161,7 +161,12 @@ def plant(home: Path, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     monkeypatch.setenv("GRIDBFT_METER_PASSPHRASE", CANARIES["environment"])
     monkeypatch.setenv("BROKER_PASSWORD", CANARIES["broker"])
     (home / "start.passphrase").write_text(CANARIES["file"] + "\n")
-    known = [value.encode() for name, value in CANARIES.items() if name in {"environment", "file", "broker"}]
+    (home / "api.token").write_text(CANARIES["reader"] + "\n")
+    known = [
+        value.encode()
+        for name, value in CANARIES.items()
+        if name in {"environment", "file", "broker", "reader"}
+    ]
     known.append(PASSPHRASE.encode())
     lines = [form for each in known for form in (each.decode(), each.hex(), base64.b64encode(each).decode())]
     lines += [

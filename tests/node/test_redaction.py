@@ -47,6 +47,10 @@ def test_a_value_is_hidden_under_every_name_of_a_secret_however_deep_it_lies(wor
     assert hidden == {"broker": [{name: REDACTED, "host": "b.example"}]}
 
 
+def test_a_setting_that_only_sounds_like_a_secret_is_shown() -> None:
+    assert redact_value("", {"private_reads": "token"}) == {"private_reads": "token"}
+
+
 def test_redacting_twice_changes_nothing() -> None:
     once = redact_text(f"token={CANARY} next")
     assert redact_text(once) == once == f"token={REDACTED} next"

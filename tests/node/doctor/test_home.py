@@ -73,6 +73,11 @@ def test_a_home_that_others_may_look_into_is_worth_a_warning_and_an_open_key_is_
     found = check_permissions(home)
     assert found.level is Level.PROBLEM
     assert f"chmod go-rwx {home / 'keys/node.key'}" in found.advice
+    (home / "keys/node.key").chmod(0o600)
+    (home / "api_tokens.json").touch(mode=0o600)
+    assert check_permissions(home).level is Level.WARNING
+    (home / "api_tokens.json").chmod(0o644)
+    assert check_permissions(home).level is Level.PROBLEM
 
 
 def test_the_worst_of_findings_counts() -> None:

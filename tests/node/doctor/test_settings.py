@@ -37,6 +37,7 @@ def test_a_port_is_free_before_the_start_and_taken_by_the_node_after_it() -> Non
     [
         (NodeConfig(name="a", clock=ClockConfig(mode="stepped")), 'clock.mode is "stepped"'),
         (NodeConfig(name="a", api=ApiConfig(host="192.0.2.1")), "the HTTP API listens on 192.0.2.1"),
+        (NodeConfig(name="a", api=ApiConfig(private_reads="open")), 'api.private_reads is "open"'),
         (NodeConfig(name="a", peers=ELSEWHERE), "peers on other machines cannot dial this one"),
         (NodeConfig(name="a", log=LogConfig(level="debug")), "log.level is debug"),
     ],
