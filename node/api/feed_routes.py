@@ -116,7 +116,7 @@ class FeedRoutes:
         await _write(response, b"retry: %d\n\n" % RETRY_MS)
         while True:
             said = b""
-            if (current := self._get_view()) != view:
+            if (current := self._get_view()) != view and current is not None:
                 view = current
                 said = render_event("view", view)
             if height < self._queries.certified_height:

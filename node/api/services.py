@@ -35,7 +35,7 @@ class Services:
 
     ``submit`` takes raw transactions and answers in their order. ``find_unready_reason`` is None when the node is
     connected, close to the others and committing, ``find_dead_reason`` while its disk writes.
-    ``get_addresses`` says where this node finds the members of now,
+    ``get_view`` is None where there is no replica. ``get_addresses`` says where this node finds the members of now,
     ``get_attendance`` which of the last blocks each of them signed.
     """
 
@@ -46,7 +46,7 @@ class Services:
     get_status: Callable[[], NodeStatus]
     get_consensus: Callable[[], ConsensusStatus]
     find_unready_reason: Callable[[], str | None]
-    get_view: Callable[[], ViewEvent]
+    get_view: Callable[[], ViewEvent | None]
     find_dead_reason: Callable[[], str | None] = lambda: None
     get_addresses: Callable[[], Mapping[bytes, PeerAddress]] = dict
     get_attendance: Callable[[], Mapping[bytes, Record]] = dict

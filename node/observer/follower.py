@@ -32,8 +32,9 @@ from primitives.ids import Digest, Epoch, Height, ReplicaId, Sequence
 
 log = structlog.get_logger("gridbft.observer")
 
-REQUEST_TIMEOUT_S = 5.0
-"""A validator that has given its budget away says so within 3 s; one that says nothing is left for another."""
+REQUEST_TIMEOUT_S = 10.0
+"""A slow validator answers every two seconds, one that has given its budget away says so within three; one that says
+nothing for so long is left for another."""
 
 
 @dataclass(frozen=True, slots=True)

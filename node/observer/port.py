@@ -38,8 +38,9 @@ log = structlog.get_logger("gridbft.observer")
 LOOK_S = 2.0
 """How often the directory of bundles is looked at: who was let in is served after this, who was removed is not."""
 
-LIMITS = LinkLimits(read_share=0.025, answers_share=0.025, answers_running_max=1)
-"""Of one observer: all eight together are read for a fifth of a core, less than one validator may take."""
+LIMITS = LinkLimits(read_share=0.025, answers_share=0.05, answers_running_max=1)
+"""Of one observer: all eight together are read for a fifth of a core, less than one validator may take, and answered
+for two fifths. On a Pi an answer of 64 blocks takes a tenth of a second, and the next one follows after two."""
 
 TIMING = Timing(farewell_s=0.0)
 """Whoever is not to be served any more needs no last certificate."""

@@ -13,7 +13,7 @@ from node.observer.follower import Follower
 from node.observer.gauging import ObserverGauging
 from node.queries import Queries
 from node.rim import READY_BEHIND_MAX, Submit, count_submissions
-from node.status import LatencyStatus, NodeStatus, ViewEvent
+from node.status import LatencyStatus, NodeStatus
 from node.stopwatch import Stopwatch
 from p2p.network import Network
 from primitives.ids import CHAIN_ID_BYTES
@@ -59,7 +59,7 @@ class ObserverRim:
             get_consensus=self.get_consensus,
             find_unready_reason=self.find_unready_reason,
             find_dead_reason=self.find_dead_reason,
-            get_view=lambda: ViewEvent(follower.standpoint.membership.epoch, 0, "", active=False),
+            get_view=lambda: None,
             get_attendance=lambda: attendance.tell(follower.standpoint.membership.replicas),
         )
 

@@ -2,18 +2,22 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from consensus.effects import Deliver
 from node.answers import Answers
+from node.applier import Applier
 from node.errors import DivergedError, HomeError
 from node.exchange import BlocksAnswer, PrunedAnswer, RequestKind, decode_blocks
+from node.home import load_constitution, open_storage
 from node.observer import follower as follower_module
 from node.observer import sources as sources_module
 from p2p.transfer import RequestRefused
 from primitives.encoding import encode
-from primitives.ids import Height
+from primitives.ids import Epoch, Height, Sequence
 from tests.node.observer.scene import (
     DEADLINE_S,
     OWN_KEY,
@@ -25,6 +29,7 @@ from tests.node.observer.scene import (
 )
 from tests.node.snapshots.source import Source
 from tests.p2p.members import wait_until
+from vm.contract import LedgerContext
 
 
 class Scene:
@@ -189,6 +194,32 @@ def test_a_change_of_the_validators_is_followed_by_its_certificate(scene: Scene)
         async with scene.served[0].open(), scene.gateway.open():
             told = await scene.gateway.await_height(scene.source.height)
             assert told["epoch"] == 1
+
+    run(act)
+
+
+def test_the_last_block_of_an_epoch_whose_certificate_a_crash_took_is_asked_for_again(scene: Scene) -> None:
+    scene.source.add_validator("v4")
+    last = scene.source.height
+    blocks = [scene.source.chain.get_block(Height(height)) for height in range(1, last + 1)]
+    constitution = load_constitution(scene.gateway.home)
+    ledger = LedgerContext(constitution.genesis, constitution.genesis_hash)
+    with open_storage(scene.gateway.home, constitution) as storage, ThreadPoolExecutor(1) as executor:
+        chain = storage.chain
+        applier = Applier(ledger, chain, chain.get_latest_header(), storage.tree, executor)
+        for block in blocks:
+            assert block is not None
+            header = block.header
+            position = (Epoch(header.epoch), Sequence(header.sequence), Height(header.height))
+            applier.advance(applier.execute_and_store(Deliver(*position, block.batch)))
+        assert chain.get_latest_certificate() is None
+
+    async def act() -> None:
+        async with scene.served[0].open(), scene.gateway.open():
+            told = await scene.gateway.await_height(last)
+            assert told["epoch"] == 1
+            scene.grow("in the next epoch", scene.served[0])
+            await scene.gateway.await_height(scene.source.height)
 
     run(act)
 
