@@ -47,13 +47,14 @@ def make_tls(name: str) -> TlsIdentity:
     return make_tls_identity(name)
 
 
-def make_street_genesis() -> Genesis:
+def make_street_genesis(heartbeat_ms: int = 30_000) -> Genesis:
     """Return a genesis whose validators can be linked to."""
     genesis = make_genesis()
+    consensus = structs.replace(genesis.consensus, heartbeat_ms=heartbeat_ms)
     validators = tuple(
         Validator(each.name, each.public_key, make_tls(each.name).certificate) for each in genesis.validators
     )
-    return structs.replace(genesis, validators=validators)
+    return structs.replace(genesis, validators=validators, consensus=consensus)
 
 
 def make_observer(name: str = "gateway", key: SecretKey = OWN_KEY) -> Observer:

@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from consensus.effects import Deliver
 from node.answers import Answers
@@ -35,8 +37,8 @@ from vm.contract import LedgerContext
 class Scene:
     """One chain, two validators that serve it, an observer."""
 
-    def __init__(self, directory: Path) -> None:
-        self.source = Source(genesis=make_street_genesis())
+    def __init__(self, directory: Path, heartbeat_ms: int = 30_000) -> None:
+        self.source = Source(genesis=make_street_genesis(heartbeat_ms))
         self.source.register(3)
         self.served = make_served(directory, self.source, 2)
         self.gateway = make_gateway(directory, self.source, self.served)
@@ -66,6 +68,13 @@ class Liar(Answers):
             return said
         self.asked += 1
         return self._spoil(said)
+
+
+def find_cause(error: BaseException) -> BaseException:
+    """Return the one error in groups of groups."""
+    while isinstance(error, BaseExceptionGroup):
+        (error,) = error.exceptions
+    return error
 
 
 def run(act: Callable[[], Coroutine[None, None, None]]) -> None:
@@ -224,6 +233,67 @@ def test_the_last_block_of_an_epoch_whose_certificate_a_crash_took_is_asked_for_
     run(act)
 
 
+def test_an_epoch_that_has_ended_is_over_also_after_a_restart_without_any_link(scene: Scene) -> None:
+    scene.source.add_validator("v4")
+
+    async def act() -> None:
+        async with scene.served[0].open(), scene.gateway.open():
+            await scene.gateway.await_height(scene.source.height)
+        async with scene.gateway.open():
+            told = await scene.gateway.await_height(scene.source.height)
+            assert told["epoch"] == 1
+
+    run(act)
+
+
+def test_a_block_that_executes_to_another_header_than_the_certified_one_stops_the_observer(
+    scene: Scene,
+) -> None:
+    def certify_other_state(said: bytes) -> bytes:
+        answer = decode_blocks(said)
+        assert isinstance(answer, BlocksAnswer)
+        (block,) = answer.blocks
+        header = replace(block.header, state_root=bytes(32))
+        return encode(BlocksAnswer((replace(block, header=header),), scene.source.sign_header(header)))
+
+    scene.served[0].answers = Liar(scene.source, certify_other_state)
+
+    async def act() -> None:
+        with pytest.raises(ExceptionGroup) as caught:
+            async with scene.served[0].open(), scene.gateway.open(), asyncio.timeout(DEADLINE_S):
+                await asyncio.Event().wait()
+        error = find_cause(caught.value)
+        assert isinstance(error, DivergedError)
+        assert "block 1 was certified as" in str(error)
+        assert "move data/ away" in str(error)
+
+    run(act)
+
+
+def test_an_observer_that_hears_of_no_block_for_three_heartbeats_says_so_until_one_comes(
+    tmp_path: Path,
+) -> None:
+    scene = Scene(tmp_path, heartbeat_ms=1000)
+
+    async def await_waiting(*, is_waiting: bool) -> dict[str, Any]:
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                told = await scene.gateway.ask()
+                if told and (told["waiting"] is not None) == is_waiting:
+                    return told
+
+    async def act() -> None:
+        async with scene.served[0].open(), scene.gateway.open():
+            await scene.gateway.await_height(1)
+            told = await await_waiting(is_waiting=True)
+            assert "no validator has told of a new block for" in told["waiting"]
+            assert told["phase"] == "observing"
+            scene.grow("at last", scene.served[0])
+            await await_waiting(is_waiting=False)
+
+    run(act)
+
+
 def test_where_all_let_the_next_blocks_go_a_snapshot_is_fetched(scene: Scene) -> None:
     for name in ("a", "b", "c"):
         scene.source.register(1, name)
@@ -268,9 +338,7 @@ def test_an_observer_whose_chain_no_quorum_certified_stops_and_says_so(scene: Sc
         with pytest.raises(ExceptionGroup) as caught:
             async with scene.served[0].open(), scene.gateway.open(), asyncio.timeout(DEADLINE_S):
                 await asyncio.Event().wait()
-        (error,) = caught.value.exceptions
-        while isinstance(error, ExceptionGroup):
-            (error,) = error.exceptions
+        error = find_cause(caught.value)
         assert isinstance(error, DivergedError)
         assert "a quorum certified another block 2" in str(error)
 
