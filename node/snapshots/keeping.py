@@ -25,6 +25,7 @@ from node.snapshots.installation import (
     offer_fetched,
     open_fetching,
 )
+from node.storage.chain import ChainStore
 from node.storage.files import SystemFiles
 from node.storage.integrity import open_tree
 from node.storage.journal import JournalFailed, JournalLocked, begin_journal
@@ -153,8 +154,6 @@ def plan_restoration(home: Path, constitution: Constitution, path: Path) -> Rest
                 f"{data / CURRENT_NAME}: there is a chain already, of block {chain.get_height()}; nothing is"
                 " overwritten: `gridbft reset data` lets go of it"
             )
-    if (data / OFFERED_NAME).exists():
-        raise HomeError(f"{data / OFFERED_NAME}: a snapshot waits there already; start the validator")
     is_journal_new = not (data / JOURNAL_NAME).exists()
     if not is_journal_new:
         check_journal_intact(home, constitution)
@@ -177,10 +176,19 @@ def restore_snapshot(home: Path, constitution: Constitution, path: Path, plan: R
                 data / JOURNAL_NAME, constitution.genesis_hash, [build_silence_record()], generation=1
             )
         with hold_home(data):
-            with open_fetching(data) as store:
-                unpack_archive(path, constitution, store)
-            offer_fetched(data)
+            if not (
+                data / OFFERED_NAME
+            ).exists():  # else a run before this one came so far, or a download did
+                with open_fetching(data) as store:
+                    unpack_archive(path, constitution, store)
+                offer_fetched(data)
             install_offered(data)
+            with open_leveldb(data / CURRENT_NAME) as store:
+                height = ChainStore(store).get_height()
+    if height != plan.certificate.header.height:
+        raise HomeError(
+            f"{data}: a snapshot of block {height} had been fetched before, and is the chain now; start"
+        )
 
 
 def _check_same(path: Path, constitution: Constitution, header: BlockHeader) -> None:

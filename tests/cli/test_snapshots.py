@@ -86,6 +86,23 @@ def test_each_can_be_run_twice(gridbft: Command, home: Path, tmp_path: Path) -> 
     assert "nothing was done" in again.line
 
 
+def test_an_interrupted_restoration_is_finished_by_the_next_run(
+    gridbft: Command, home: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "file.snapshot"
+    assert gridbft("snapshot", "create", "--home", home, "-o", file).code == ExitCode.OK
+    new = empty_home(home, tmp_path / "new")
+    assert gridbft("snapshot", "restore", file, "--home", new).code == ExitCode.OK
+    whole = new / "data/leveldb"
+    for left in ("leveldb.fetching", "leveldb.next"):  # half of it, or all but the last step
+        whole.rename(new / "data" / left)
+        ended = gridbft("snapshot", "restore", file, "--home", new)
+        assert ended.code == ExitCode.OK, ended.err
+        assert "The home's journal stays" in ended.err
+        assert {path.name for path in (new / "data").glob("leveldb*")} == {"leveldb"}
+        assert read_tip(new) == read_tip(home)
+
+
 def test_a_chain_is_never_overwritten(gridbft: Command, home: Path, tmp_path: Path) -> None:
     older = build_home(tmp_path / "older", blocks=2).path
     file = tmp_path / "older.snapshot"
