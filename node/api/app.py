@@ -26,7 +26,7 @@ from node.api.routes import NodeRoutes, TransactionRoutes
 from node.api.server import SHUTDOWN_S, ApiServer, Counted, Handler, guard
 from node.api.services import Services
 from node.api.state_routes import StateRoutes
-from node.api.stream_places import StreamPlaces
+from node.api.stream_places import Places
 from node.api.submit_stream import SubmitStreamRoutes
 from node.api.validator_routes import ValidatorRoutes
 from node.config import ApiConfig
@@ -66,7 +66,7 @@ async def open_api(
         NodeError: the address is none of this machine's.
 
     """
-    fairness, places = Fairness(config.requests_per_second_max), StreamPlaces(config.streams_max)
+    fairness, places = Fairness(config.requests_per_second_max), Places.build(config.streams_max)
     access = Access(config.private_reads, is_token_known)
     routes = [route.build(access.check) for route in build_routes(services, config, fairness, places)]
     gate = ConnectionGate(config.connections_max, config.connections_per_address_max)
@@ -92,18 +92,16 @@ async def open_api(
             yield port
         finally:
             listener.close()
-            places.end()
+            places.end_all()
 
 
-def build_routes(
-    services: Services, config: ApiConfig, fairness: Fairness, places: StreamPlaces
-) -> list[Route]:
+def build_routes(services: Services, config: ApiConfig, fairness: Fairness, places: Places) -> list[Route]:
     """Return every address of the API, the one of their document included."""
     bodies, door = BodyReader(config.body_bytes_max), Door(services)
     kinds: list[Declaring] = [
         TransactionRoutes(services, bodies, door),
-        SubmitStreamRoutes(services, bodies, door, fairness, places),
-        FeedRoutes(services, fairness, places),
+        SubmitStreamRoutes(services, bodies, door, fairness, places.submitting),
+        FeedRoutes(services, fairness, places.listening),
         ChainRoutes(services),
         StateRoutes(services),
         MarketRoutes(services),

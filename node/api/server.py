@@ -9,6 +9,7 @@ import math
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from typing import cast
 
 import structlog
 from aiohttp import web
@@ -107,13 +108,22 @@ class ApiConnection(web.RequestHandler):
         address = str(peer[0]) if isinstance(peer, tuple) else "local"
         if not self._gate.enter(address, self):
             self._force_close = True
-            if isinstance(transport, asyncio.WriteTransport):
-                transport.write(_FULL)
+            cast("asyncio.Transport", transport).write(_FULL)  # uvloop's is none by its class
             transport.close()
             return
         self._first_request = asyncio.get_running_loop().call_later(FIRST_REQUEST_S, self._end_silence)
         _limit_unread_answers(transport)
         super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Take in what came; where nothing more is read (a websocket broke its protocol) the sender is held up.
+
+        aiohttp throws the rest away until the handler has ended, as fast as it comes.
+        """
+        super().data_received(data)
+        transport = self.transport
+        if self._close and transport is not None and transport.is_reading():
+            transport.pause_reading()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Give the place free."""

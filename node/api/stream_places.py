@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from aiohttp import web
 
@@ -16,7 +17,7 @@ PER_ADDRESS_SHARE = 4
 
 
 class StreamPlaces:
-    """Counts streams of all kinds."""
+    """Counts streams of one kind."""
 
     def __init__(self, streams_max: int) -> None:
         self._streams_max = streams_max
@@ -58,6 +59,29 @@ class StreamPlaces:
             self._open[address] -= 1
             if not self._open[address]:
                 del self._open[address]
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Places for those who listen, and half as many for those who submit: half a megabyte each while they do."""
+
+    listening: StreamPlaces
+    submitting: StreamPlaces
+
+    @classmethod
+    def build(cls, streams_max: int) -> "Places":
+        """Return the places of a node."""
+        return cls(StreamPlaces(streams_max), StreamPlaces(max(1, streams_max // 2)))
+
+    @property
+    def count(self) -> int:
+        """Return how many streams are open."""
+        return self.listening.count + self.submitting.count
+
+    def end_all(self) -> None:
+        """End all streams."""
+        self.listening.end()
+        self.submitting.end()
 
 
 def _check_origin(request: web.Request) -> None:

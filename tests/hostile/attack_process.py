@@ -16,12 +16,13 @@ from p2p.network import open_network
 from tests.hostile.http_attacks import HTTP_ATTACKS
 from tests.hostile.member_attacks import LIES, TIRING, Liar
 from tests.hostile.stranger_attacks import STRANGER_ATTACKS
+from tests.hostile.stream_attacks import STREAM_ATTACKS
 from tests.hostile.target import Target
 
 LIE_PAUSE_S = 0.02
 """Between two lies; what is valid is said without any pause."""
 
-ATTACKS = HTTP_ATTACKS | STRANGER_ATTACKS
+ATTACKS = HTTP_ATTACKS | STREAM_ATTACKS | STRANGER_ATTACKS
 
 
 class AttackPlan(msgspec.Struct, frozen=True, kw_only=True):

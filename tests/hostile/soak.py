@@ -18,6 +18,7 @@ from tests.hostile.attacker import attacking, compute_floor_s, compute_p99, meas
 from tests.hostile.http_attacks import HTTP_ATTACKS
 from tests.hostile.member_attacks import TIRING
 from tests.hostile.stranger_attacks import STRANGER_ATTACKS
+from tests.hostile.stream_attacks import STREAM_ATTACKS
 from tests.integration.community import Community, found_community, running
 
 CALM_SHARE = 0.2
@@ -44,7 +45,7 @@ class Peaks:
 def list_plans(community: Community) -> Iterator[tuple[str, AttackPlan]]:
     """Yield each attack on its own, then everything at once, then the member that is too much."""
     victim, liar = community.validators[1], community.validators[3]
-    attacks = (*HTTP_ATTACKS, *STRANGER_ATTACKS)
+    attacks = (*HTTP_ATTACKS, *STREAM_ATTACKS, *STRANGER_ATTACKS)
     for name in attacks:
         yield name, plan_attack(community, victim, name)
     yield "all", plan_attack(community, victim, *attacks)

@@ -28,6 +28,7 @@ from tests.hostile.attacker import (
 from tests.hostile.http_attacks import HTTP_ATTACKS
 from tests.hostile.member_attacks import TIRING
 from tests.hostile.stranger_attacks import STRANGER_ATTACKS
+from tests.hostile.stream_attacks import STREAM_ATTACKS
 from tests.integration.community import Community, found_community, running
 from tests.integration.validator import CALM, POLL_S, Validator
 
@@ -93,7 +94,7 @@ def test_hostile_clients_and_strangers_all_at_once_leave_honest_ones_as_they_wer
         community = found_community(tmp_path / "net")
         async with running(community):
             victim = community.validators[1]
-            plan = plan_attack(community, victim, *HTTP_ATTACKS, *STRANGER_ATTACKS)
+            plan = plan_attack(community, victim, *HTTP_ATTACKS, *STREAM_ATTACKS, *STRANGER_ATTACKS)
             await check_unharmed(community, victim, plan, record_property)
             await community.wait_agreed()
             await community.check_acknowledged()
@@ -127,7 +128,7 @@ def test_a_member_that_says_valid_things_without_end_is_too_much_for_itself_only
 def test_every_socket_of_those_who_stall_is_freed_in_time(tmp_path: Path) -> None:
     """Nobody opens again what was cut: what is left after FREED_S was not freed by an attacker's own doing."""
     stalling = [
-        *("idle", "dribbled_headers", "stalled_bodies", "dribbled_bodies", "slow_readers"),
+        *("idle", "dribbled_headers", "stalled_bodies", "dribbled_bodies", "slow_readers", "listeners"),
         *("p2p_idle", "p2p_half_tls", "p2p_dribbled_tls", "p2p_nonsense"),
     ]
 

@@ -170,9 +170,14 @@ async def open_rim(
         yield Rim(chosen, metrics, client, port)
 
 
-def run(test: Coroutine[Any, Any, None]) -> None:
+def run(
+    test: Coroutine[Any, Any, None], loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+) -> None:
+    """Run a test to its end; on another loop than Python's when one is given (a node runs on uvloop)."""
+
     async def bounded() -> None:
         async with asyncio.timeout(60):
             await test
 
-    asyncio.run(bounded())
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(bounded())

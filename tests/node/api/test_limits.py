@@ -3,9 +3,11 @@
 import asyncio
 import gzip
 import json
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
+import uvloop
 
 import node.api.requests as requests_module
 import node.api.server as server_module
@@ -280,7 +282,10 @@ def test_who_has_asked_nothing_gives_way_and_who_is_answered_stays() -> None:
     run(scenario())
 
 
-def test_connections_are_bounded_per_address_and_a_place_that_is_left_is_free() -> None:
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_connections_are_bounded_per_address_and_a_place_that_is_left_is_free(
+    loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
     async def scenario() -> None:
         config = ApiConfig(port=0, connections_max=10, connections_per_address_max=3)
         async with open_rim(config=config) as rim:
@@ -305,7 +310,7 @@ def test_connections_are_bounded_per_address_and_a_place_that_is_left_is_free() 
             for _, link in links:
                 link.close()
 
-    run(scenario())
+    run(scenario(), loop)
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,17 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from socket import SO_RCVBUF, SOL_SOCKET
 
 import aiohttp
 import msgspec
 import pytest
+import uvloop
 
 import node.api.submit_stream as stream_module
 from node.api.stream_messages import Forgotten, Proven, Taken
 from node.api.submit_stream import FORGET_BLOCKS, PATH
+from tests.hostile.stream_attacks import PART, PING, UPGRADE, build_frame
 from tests.node.api.rim import CONFIG, Rim, open_rim, run
 from tests.node.transactions import spoil_signature
 from vm.receipt import ReceiptProof, is_receipt_included
@@ -171,3 +173,35 @@ def test_a_ping_is_answered_and_an_idle_stream_ends(monkeypatch: pytest.MonkeyPa
             assert (closed.type, closed.extra) == (aiohttp.WSMsgType.CLOSE, "IDLE")
 
     run(scenario())
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_who_breaks_the_protocol_and_goes_on_sending_is_held_up(
+    monkeypatch: pytest.MonkeyPatch, loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    monkeypatch.setattr(stream_module, "PING_S", 5.0)
+
+    async def scenario() -> None:
+        async with open_rim() as rim:
+            source = ("127.0.0.77", 0)  # not this machine's own address: it has a pace
+            reader, writer = await asyncio.open_connection("127.0.0.1", rim.port, local_addr=source)
+            writer.write(UPGRADE)
+            assert (await reader.readline()).startswith(b"HTTP/1.1 101")
+            writer.write(build_frame(PING, b"") * 3 + build_frame(PART, b"x") * 2)
+            with pytest.raises(TimeoutError):
+                await send_a_gigabyte(writer)
+            writer.transport.abort()
+
+    run(scenario(), loop)
+
+
+async def send_a_gigabyte(writer: asyncio.StreamWriter) -> None:
+    """Send it, as long as a second brings it further.
+
+    Raises:
+        TimeoutError: the other side takes no more.
+
+    """
+    for _ in range(2**10):
+        writer.write(bytes(2**20))
+        await asyncio.wait_for(writer.drain(), 1)
