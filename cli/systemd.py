@@ -1,4 +1,4 @@
-"""`gridbft systemd`: a validator as a service of the system, supervised and locked in."""
+"""`gridbft systemd`: a validator or an observer as a service of the system, supervised and locked in."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ from cli.options import HomeOption, find_home
 if TYPE_CHECKING:
     from pwd import struct_passwd
 
-app = typer.Typer(no_args_is_help=True, help="A validator as a service of the system.")
+app = typer.Typer(no_args_is_help=True, help="A node as a service of the system.")
 
 UNITS = Path("/etc/systemd/system")
 USER_DEFAULT = "gridbft"
@@ -24,7 +24,7 @@ HIDDEN = (Path("/home"), Path("/root"), Path("/run/user"))
 TEMPLATE = """\
 # Written by `gridbft systemd install`; run it again after the home or the program moved.
 [Unit]
-Description=gridbft validator {name}
+Description=gridbft {role} {name}
 Documentation=https://www.freedesktop.org/software/systemd/man/latest/systemd.service.html
 Wants=network-online.target
 After=network-online.target time-sync.target
@@ -109,7 +109,7 @@ def install(
     directory: Annotated[Path, typer.Option("--directory", metavar="DIR", help="Where units are.")] = UNITS,
     home: HomeOption = None,
 ) -> None:
-    """Write the unit of the validator of HOME; it starts when you say so, and can be written again at any time."""
+    """Write the unit of the node of HOME; it starts when you say so, and can be written again at any time."""
     from node.config import ConfigError, load_config
 
     place = find_home(home).resolve()
@@ -117,7 +117,7 @@ def install(
         config = load_config(place, os.environ)
     except ConfigError as error:
         raise build_usage_error(str(error)) from None
-    unit = render_unit(config.name, place, user, passphrase_file.resolve())
+    unit = render_unit(config.role, config.name, place, user, passphrase_file.resolve())
     if only_print:
         print_line(unit.rstrip("\n"))
         return
@@ -131,8 +131,8 @@ def install(
     talk(f"What it says: systemctl status {path.stem}; journalctl -u {path.stem}")
 
 
-def render_unit(name: str, home: Path, user: str, passphrase_file: Path) -> str:
-    """Return the text of a validator's unit.
+def render_unit(role: str, name: str, home: Path, user: str, passphrase_file: Path) -> str:
+    """Return the text of the unit of a validator or an observer.
 
     Raises:
         CliError: usage; a path cannot stand in a unit, or ``user`` is none.
@@ -147,6 +147,7 @@ def render_unit(name: str, home: Path, user: str, passphrase_file: Path) -> str:
         protect = ["ProtectHome=tmpfs"]
         protect += [f"{_kind(place, home)}={_quote(place)}" for place in seen]
     return TEMPLATE.format(
+        role=role,
         name=name,
         user=user,
         home=_quote(home),

@@ -34,7 +34,11 @@ def parse(unit: str) -> dict[str, list[str]]:
 
 @pytest.fixture
 def unit() -> dict[str, list[str]]:
-    return parse(render_unit("node0", Path("/var/lib/gridbft"), "gridbft", Path("/etc/gridbft/passphrase")))
+    return parse(
+        render_unit(
+            "validator", "node0", Path("/var/lib/gridbft"), "gridbft", Path("/etc/gridbft/passphrase")
+        )
+    )
 
 
 def test_the_service_is_told_ready_by_the_node_and_watched(unit: dict[str, list[str]]) -> None:
@@ -71,14 +75,14 @@ def test_the_passphrase_comes_as_a_credential_and_stands_nowhere_in_the_unit(
 
 def test_a_home_that_protection_would_hide_is_let_in_by_name() -> None:
     place = Path("/" + "home") / "ada" / "node0"
-    text = render_unit("node0", place, "ada", Path("/etc/p"))
+    text = render_unit("validator", "node0", place, "ada", Path("/etc/p"))
     unit = parse(text)
     assert unit["ProtectHome"] == ["tmpfs"]
     assert unit["BindPaths"] == [f'"{place}"']
 
 
 def test_a_percent_sign_in_a_path_is_no_specifier() -> None:
-    unit = parse(render_unit("n", Path("/srv/100%"), "ada", Path("/etc/p%")))
+    unit = parse(render_unit("validator", "n", Path("/srv/100%"), "ada", Path("/etc/p%")))
     assert unit["ReadWritePaths"] == ['"/srv/100%%"']
     assert unit["LoadCredential"] == ["passphrase:/etc/p%%"]
 
@@ -86,13 +90,13 @@ def test_a_percent_sign_in_a_path_is_no_specifier() -> None:
 @pytest.mark.parametrize("home", ["/srv/a\nExecStart=/bin/sh", '/srv/"', "/srv/$HOME", "/srv/a:b", "/srv/\\"])
 def test_a_path_that_would_write_the_unit_is_refused(home: str) -> None:
     with pytest.raises(CliError, match="a unit cannot name this path"):
-        render_unit("n", Path(home), "ada", Path("/etc/p"))
+        render_unit("validator", "n", Path(home), "ada", Path("/etc/p"))
 
 
 @pytest.mark.parametrize("user", ["", "a b", "a\nb", "a;b", "ü"])
 def test_a_user_that_is_no_name_is_refused(user: str) -> None:
     with pytest.raises(CliError, match="is no name of a user"):
-        render_unit("n", Path("/srv"), user, Path("/etc/p"))
+        render_unit("validator", "n", Path("/srv"), user, Path("/etc/p"))
 
 
 def test_it_is_printed_for_whatever_machine_and_nothing_is_changed(network: Path, gridbft: Command) -> None:

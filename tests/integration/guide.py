@@ -124,7 +124,7 @@ def main() -> int:
         lines = ended.stdout.splitlines()
         sys.stdout.write("\n".join(lines if is_verbose else lines[-TOLD_LINES_MAX:]) + "\n")
         if ended.returncode:
-            for log in sorted(directory.rglob("*.log")):
+            for log in sorted(directory.glob("*/*.log")):  # of the nodes; those of their stores lie deeper
                 tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-3:]
                 sys.stdout.write("\n".join([f"--- {log.name}", *tail]) + "\n")
     steps = sum(line.startswith("=== line ") for line in lines)
