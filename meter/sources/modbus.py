@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 
 from pymodbus.client import AsyncModbusTcpClient
-from pymodbus.exceptions import ModbusException
+from pymodbus.exceptions import ModbusException, ModbusIOException
 
 from meter.collect.collector import read_clock
 from meter.collect.observation import DropError, Dropped, DropReason, LinkState, Observation, Observed
@@ -65,5 +65,11 @@ class _Meter:
         return Observation(clock(), imported, exported)
 
     async def _read(self, address: int, count: int) -> list[int] | None:
-        answer = await self._client.read_holding_registers(address, count=count, device_id=self._unit)
+        """Return registers; a device may say that it has none there by an exception, or by silence."""
+        try:
+            answer = await self._client.read_holding_registers(address, count=count, device_id=self._unit)
+        except ModbusIOException:
+            if not self._client.connected:
+                raise
+            return None
         return None if answer.isError() else list(answer.registers)

@@ -1,4 +1,4 @@
-"""A real MQTT broker as a process: `python -m tests.meter.sources.broker_process PORT`, until it is killed.
+"""A real MQTT broker as a process: `python -m tests.meter.sources.broker_process PORT [CERTIFICATE KEY]`.
 
 Says a line when it listens. It ends when its standard input does, so that it outlives nobody.
 """
@@ -12,11 +12,12 @@ from amqtt.broker import Broker
 HOST = "127.0.0.1"
 
 
-async def main(port: int) -> None:
+async def main(port: int, files: list[str]) -> None:
     logging.disable()
+    sealed = {"ssl": True, "certfile": files[0], "keyfile": files[1]} if files else {}
     broker = Broker(
         {
-            "listeners": {"default": {"type": "tcp", "bind": f"{HOST}:{port}"}},
+            "listeners": {"default": {"type": "tcp", "bind": f"{HOST}:{port}", **sealed}},
             "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
         }
     )
@@ -27,4 +28,4 @@ async def main(port: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1])))
+    asyncio.run(main(int(sys.argv[1]), sys.argv[2:]))

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -27,10 +28,10 @@ def find_port() -> int:
 
 
 @asynccontextmanager
-async def open_broker(port: int) -> AsyncIterator[None]:
-    """Run a broker until the block ends, which kills it."""
+async def open_broker(port: int, *files: Path) -> AsyncIterator[None]:
+    """Run a broker until the block ends, which kills it; with a certificate and its key it speaks TLS."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.meter.sources.broker_process", str(port)),
+        *(sys.executable, "-m", "tests.meter.sources.broker_process", str(port), *map(str, files)),
         cwd=REPOSITORY,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
@@ -44,8 +45,10 @@ async def open_broker(port: int) -> AsyncIterator[None]:
         await process.wait()
 
 
-async def publish(port: int, topic: str, payload: bytes | str, *, retain: bool = False) -> None:
-    async with aiomqtt.Client(HOST, port, timeout=30) as client:
+async def publish(
+    port: int, topic: str, payload: bytes | str, *, retain: bool = False, tls: ssl.SSLContext | None = None
+) -> None:
+    async with aiomqtt.Client(HOST, port, timeout=30, tls_context=tls) as client:
         await client.publish(topic, payload, qos=1, retain=retain)
 
 
