@@ -265,7 +265,7 @@ def test_a_block_that_executes_to_another_header_than_the_certified_one_stops_th
         error = find_cause(caught.value)
         assert isinstance(error, DivergedError)
         assert "block 1 was certified as" in str(error)
-        assert "move data/ away" in str(error)
+        assert "gridbft reset data" in str(error)
 
     run(act)
 
