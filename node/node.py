@@ -41,6 +41,7 @@ from node.host import Host
 from node.identity import Identity, choose_identity
 from node.inbox import Inbox
 from node.intake import Intake
+from node.lifetime import Lifetime
 from node.logs import configure_logging
 from node.memberships import read_memberships
 from node.mempool import Mempool, MempoolLimits
@@ -110,7 +111,7 @@ async def _run_once(
                 log.error("blocks_lost", height=height, signed_height=storage.signed_height)
             supervisor.tell_ready()
             await node.run()
-            is_again = node.is_reopening
+            is_again = node.lifetime.is_reopening
     except* (JournalError, StoreError) as group:
         raise DiskError(get_first_line(group)) from None
     return is_again
@@ -177,8 +178,9 @@ async def _open_node(
         observers = ObserverHandlers(answers, queries, services.submit, metrics, config.observers)
         door = await stack.enter_async_context(open_observer_port(home, config.observers, links, observers))
         node = Node(host, inbox, watch, fetcher, keeper, door, supervisor, rim)
+        stop = node.lifetime.stop
         admin = AdminServices(
-            *(clock, rim.get_status, standing.tell, node.stop, host.offer_batch, rim.find_dead_reason)
+            *(clock, rim.get_status, standing.tell, stop, host.offer_batch, rim.find_dead_reason)
         )
         await stack.enter_async_context(open_admin(admin, home))
         yield node
@@ -299,12 +301,7 @@ class Node:
         self._host = host
         self._inbox = inbox
         self._watch = watch
-        self._stop = asyncio.Event()
-        self.is_reopening = False
-
-    def stop(self) -> None:
-        """End ``run``."""
-        self._stop.set()
+        self.lifetime = Lifetime(supervisor)
 
     async def run(self) -> None:
         """Run host, inbox and watch until stopped or cancelled, or until the node must be opened again."""
@@ -317,31 +314,19 @@ class Node:
             self._supervisor.watch(self._rim.find_dead_reason, self._rim.tell_briefly),
             self._door.run(),
         )
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                running = [tasks.create_task(part) for part in parts]
-                await self._stop.wait()
-                for task in running:
-                    task.cancel()
-        finally:
-            if not self.is_reopening:
-                self._supervisor.tell_stopping()
+        await self.lifetime.run(parts)
 
     async def _await_snapshot(self) -> None:
         """Begin again when a snapshot waits to become the store."""
         await self._fetcher.offered.wait()
         log.info("snapshot_offered")
-        self._reopen()
+        self.lifetime.reopen()
 
     async def _await_other_key(self) -> None:
         """Begin again when the members let in another key of this home."""
         await self._keeper.replaced.wait()
         log.info("key_replaced")
-        self._reopen()
-
-    def _reopen(self) -> None:
-        self.is_reopening = True
-        self._stop.set()
+        self.lifetime.reopen()
 
     async def _keep_watch(self) -> None:
         while True:

@@ -193,7 +193,9 @@ class Follower:
             return
 
 
-_DIVERGED_ADVICE = "its data is damaged, or it runs another version: run `gridbft reset data` and start it again"
+_DIVERGED_ADVICE = (
+    "its data is damaged, or it runs another version: run `gridbft reset data` and start it again"
+)
 
 
 def _explain(certified: BlockHeader, own: BlockHeader) -> str:

@@ -3,7 +3,6 @@
 Nothing is decided here. It has no journal of votes, because it has none: the file is only the lock of the home.
 """
 
-import asyncio
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +22,7 @@ from node.heard import Heard
 from node.home import Constitution, Storage, load_constitution, open_storage
 from node.identity import Identity
 from node.intake import Intake
+from node.lifetime import Lifetime
 from node.logs import configure_logging
 from node.memberships import read_memberships
 from node.metrics import Metrics
@@ -79,7 +79,7 @@ async def _run_once(
             supervisor.tell_ready()
             log.info("observer_started", observer=config.name, height=storage.chain.get_height())
             await observer.run()
-            is_again = observer.is_reopening
+            is_again = observer.lifetime.is_reopening
     except* (JournalError, StoreError) as group:
         raise DiskError(get_first_line(group)) from None
     return is_again
@@ -137,7 +137,11 @@ async def open_observer(
         parts = Parts(applier, bookkeeping, fetcher, SourceKeeper(book, network))
         node = ObserverNode(follower, parts, network, supervisor, rim)
         admin = AdminServices(
-            clock, rim.get_status, rim.get_consensus, node.stop, find_dead_reason=rim.find_dead_reason
+            clock,
+            rim.get_status,
+            rim.get_consensus,
+            node.lifetime.stop,
+            find_dead_reason=rim.find_dead_reason,
         )
         await stack.enter_async_context(open_admin(admin, home))
         yield node
@@ -154,12 +158,7 @@ class ObserverNode:
         self._network = network
         self._supervisor = supervisor
         self._rim = rim
-        self._stop = asyncio.Event()
-        self.is_reopening = False
-
-    def stop(self) -> None:
-        """End ``run``."""
-        self._stop.set()
+        self.lifetime = Lifetime(supervisor)
 
     async def run(self) -> None:
         """Follow until stopped or cancelled, or until the store must be opened again."""
@@ -168,21 +167,12 @@ class ObserverNode:
             self._await_snapshot(),
             self._supervisor.watch(self._rim.find_dead_reason, self._rim.tell_briefly),
         )
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                running = [tasks.create_task(part) for part in parts]
-                await self._stop.wait()
-                for task in running:
-                    task.cancel()
-        finally:
-            if not self.is_reopening:
-                self._supervisor.tell_stopping()
+        await self.lifetime.run(parts)
 
     async def _await_snapshot(self) -> None:
         await self._parts.fetcher.offered.wait()
         log.info("snapshot_offered")
-        self.is_reopening = True
-        self._stop.set()
+        self.lifetime.reopen()
 
 
 @asynccontextmanager

@@ -303,7 +303,7 @@ def test_where_all_let_the_next_blocks_go_a_snapshot_is_fetched(scene: Scene) ->
     async def act() -> None:
         async with scene.served[0].open():
             async with scene.gateway.open() as node:
-                await wait_until(lambda: node.is_reopening, "a snapshot waits to become the store")
+                await wait_until(lambda: node.lifetime.is_reopening, "a snapshot waits to become the store")
             async with scene.gateway.open():
                 await scene.gateway.await_height(scene.source.height)
                 scene.grow("after the snapshot", scene.served[0])
@@ -319,7 +319,7 @@ def test_whoever_says_that_blocks_are_pruned_does_not_keep_others_from_being_ask
     async def act() -> None:
         async with scene.served[0].open(), scene.served[1].open(), scene.gateway.open() as node:
             await scene.gateway.await_height(1)
-            assert not node.is_reopening
+            assert not node.lifetime.is_reopening
 
     run(act)
 
