@@ -5,8 +5,10 @@ import json
 import os
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from time import monotonic
+from typing import Any
 
 import aiohttp
 import pytest
@@ -33,6 +35,11 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Community]:
         await community.wait_linked()
         for _ in range(BLOCKS):
             await community.deliver([community.sign_grant()])
+        await deliver_until(
+            community,
+            lambda records: {each["marks"][-1:] for each in records.values()} == {"1"},
+            "all have signed one",
+        )
 
     try:
         asyncio.run(begin())
@@ -40,6 +47,28 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Community]:
     finally:
         for validator in community.running:
             validator.kill()
+
+
+Records = Mapping[str, Mapping[str, Any]]
+
+
+async def list_validators(community: Community, validator: Validator) -> tuple[int, Records]:
+    """Return the certified height of one validator, and who signed what as it saw it."""
+    told = json.loads(await community.run_cli("validators", "list", "--node", validator.url, "--json"))
+    return told["height"], {each["name"]: each for each in told["validators"]}
+
+
+async def deliver_until(
+    community: Community, condition: Callable[[Records], bool], what: str
+) -> tuple[int, Records]:
+    """Make blocks until what the first validator saw fits: on a busy machine one may fetch blocks, and not sign."""
+    end_s = monotonic() + DEADLINE_S
+    while True:
+        await community.deliver([community.sign_grant()])
+        height, records = await list_validators(community, community.validators[0])
+        if condition(records):
+            return height, records
+        assert monotonic() < end_s, f"not within {DEADLINE_S:.0f} s: {what}; {records}"
 
 
 async def scrape(validator: Validator) -> dict[str, float]:
@@ -81,8 +110,10 @@ def test_the_metrics_of_a_running_node_measure_what_they_name(street: Community)
         assert found[f"gridbft_peer_received_bytes_total {name}"] > 0
         assert found[f"gridbft_validator_silence_seconds {name}"] < 60
     for name in ("node0", "node1", "node2", "node3"):
-        assert found[f"gridbft_validator_last_signed_height {name}"] >= BLOCKS - 1
-        assert found[f"gridbft_validator_missed_blocks {name}"] <= 1  # the newest may still be on its way
+        assert 1 <= found[f"gridbft_validator_last_signed_height {name}"] <= found["gridbft_certified_height"]
+        counts = [found[f"gridbft_validator_{what}_blocks {name}"] for what in ("signed", "missed")]
+        assert counts[0] >= 1
+        assert sum(counts) <= found["gridbft_certified_height"]
 
 
 def test_every_alert_finds_its_metrics_at_a_running_node(street: Community) -> None:
@@ -96,22 +127,18 @@ def test_the_list_of_validators_shows_who_signed_which_block_and_who_missed_some
     async def act() -> None:
         fourth = street.get("node3")
         fourth.kill()
-        before = street.height
-        for _ in range(3):
-            await street.deliver([street.sign_grant()])
-        assert street.height >= before + 3
+        _, records = await deliver_until(
+            street, lambda told: told["node3"]["marks"].endswith("000"), "three blocks without node3"
+        )
         url = street.validators[0].url
-        told = json.loads(await street.run_cli("validators", "list", "--node", url, "--json"))
-        records = {each["name"]: each for each in told["validators"]}
-        assert records["node3"]["missed_blocks"] >= 3
-        assert records["node3"]["marks"].endswith("000")
-        assert records["node0"]["marks"].endswith("11")
-        assert "0" not in records["node0"]["marks"]
+        for name in ("node0", "node1", "node2"):
+            assert records[name]["marks"].endswith("111")  # with three of four, a block needs all of them
+        assert records["node3"]["missed_blocks"] == records["node3"]["marks"].count("0") >= 3
         shown = await street.run_cli("validators", "list", "--node", url)
         process = await street.start_cli("consensus", "show")
         assert f"node3 at {fourth.url} does not answer: " in (await process.communicate())[1].decode()
-        assert re.search(r"^node0  \d+ signed, 0 missed +[■ ]+$", shown, re.MULTILINE)
-        assert re.search(r"^node3  \d+ signed, \d+ missed +[■· ]+···$", shown, re.MULTILINE)
+        assert re.search(r"^node0  \d+ signed, \d+ missed +[■·? ]*■[■·? ]*$", shown, re.MULTILINE)
+        assert re.search(r"^node3  \d+ signed, [1-9]\d* missed +[■·? ]*·[■·? ]*$", shown, re.MULTILINE)
         fourth.start()
         await street.wait_linked()
 
@@ -121,13 +148,16 @@ def test_the_list_of_validators_shows_who_signed_which_block_and_who_missed_some
 def test_after_a_restart_nobody_is_accused_of_blocks_that_this_node_did_not_watch(street: Community) -> None:
     async def act() -> None:
         second = street.get("node1")
+        before = (second.read_status() or {})["height"]
         second.kill()
         second.start()
         await street.wait_linked()
-        height = (await street.wait_agreed())["certified_height"]
-        told = json.loads(await street.run_cli("validators", "list", "--node", second.url, "--json"))
-        assert {len(each["marks"]) >= height for each in told["validators"]} == {True}
-        assert sum(each["missed_blocks"] for each in told["validators"]) <= 1
+        await street.wait_agreed()
+        height, records = await list_validators(street, second)
+        for each in records.values():
+            marks = each["marks"]
+            assert len(marks) == min(height, 100)
+            assert "0" not in marks[: len(marks) - (height - before)]
 
     asyncio.run(act())
 
