@@ -155,6 +155,11 @@ class StreamClient:
         if self._link is not None:
             await self._link.close()
 
+    @property
+    def distrusted(self) -> dict[str, str]:
+        """Return the validators that showed something forged or another genesis, with what it was."""
+        return self._client.distrusted
+
     async def get_certified_height(self) -> CertifiedHeight:
         """Return what ``Client.get_certified_height`` returns."""
         return await self._client.get_certified_height()
@@ -322,8 +327,10 @@ class _Link:
                 if message.type is not aiohttp.WSMsgType.BINARY:
                     break
                 await self._hear(_SAID.decode(message.data))
-        except (ValidatorFailedError, aiohttp.ClientError, OSError, msgspec.DecodeError):
+        except (ValidatorFailedError, aiohttp.ClientError, OSError):
             pass
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            pass  # no correct validator says that: the next one is asked
         finally:
             self._end()
 
@@ -335,7 +342,7 @@ class _Link:
                 if said.error:
                     self._tell(names, Missed.NO_ROOM)
                 for each in said.refused:
-                    if each.index < len(names):
+                    if 0 <= each.index < len(names):
                         self._tell(
                             [names[each.index]], Missed.NO_ROOM if each.error == "BUSY" else Missed.REFUSED
                         )
