@@ -136,10 +136,10 @@ ALERTS = (
     ),
     Alert(
         "GridbftDiskWear",
-        "increase(gridbft_disk_written_bytes_total[1d]) > 10e9",
+        "increase(gridbft_disk_written_bytes_total[1d]) > 2e9",
         "1h",
         "warning",
-        "{{ $labels.instance }} wrote {{ $value | humanize1024 }}B in a day: more than a card bears for long",
+        "{{ $labels.instance }} wrote {{ $value | humanize1024 }}B in a day: many times what its work needs",
     ),
     Alert(
         "GridbftClockWrong",
