@@ -1,11 +1,12 @@
 """The port for observers: who is let in, what is answered, and that nothing of it reaches agreement."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 
 import pytest
 
+from node.api.services import SubmitOutcome
 from node.errors import PortBusyError
 from node.exchange import BlocksAnswer, RequestKind, decode_blocks, encode_height
 from node.intake import SubmitResult, SubmitStatus
@@ -165,6 +166,41 @@ def test_what_is_passed_on_is_submitted_and_answered_in_order(served: Served) ->
             answer = await network.request(peer, RequestKind.SUBMIT, encode_submission(raws), TIMEOUT_S)
             assert decode_outcomes(answer, names) == served.outcomes
             assert served.submitted == list(raws)
+
+    play(served, act)
+
+
+class Counting(Served):
+    """Counts how many submissions it is asked to take at the same time."""
+
+    inside = 0
+    most = 0
+
+    async def submit(self, raws: Sequence[bytes]) -> Sequence[SubmitOutcome]:
+        self.inside += 1
+        self.most = max(self.most, self.inside)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        self.inside -= 1
+        return await super().submit(raws)
+
+
+def test_one_question_of_an_observer_is_answered_at_a_time(tmp_path: Path) -> None:
+    source = Source(genesis=make_street_genesis())
+    (plain,) = make_served(tmp_path, source)
+    served = Counting(plain.name, plain.home, plain.port, source, source.answers)
+
+    async def act() -> None:
+        async with open_link(served) as (network, _):
+            await wait_until(lambda: is_linked(network), "linked")
+            questions = [
+                network.request(
+                    served.validator.public_key, RequestKind.SUBMIT, encode_submission((b"x",)), TIMEOUT_S
+                )
+                for _ in range(6)
+            ]
+            await asyncio.gather(*questions)
+            assert (served.most, len(served.submitted)) == (1, 6)
 
     play(served, act)
 
