@@ -21,8 +21,9 @@ from node.verifier import Verifier
 from p2p.peers import PeerStatus
 from primitives.ids import CHAIN_ID_BYTES
 
-DISK_PERIOD_S = 10.0
-"""Looking at the disk reads a directory of up to thousands of tables; so often is enough for what grows by the hour."""
+DISK_PERIOD_S = 60.0
+"""Looking at the disk reads a directory, of ten thousand tables for a store of 10 GB: a tenth of a second on a slow
+card, in which the event loop stands still. Once a minute is enough for what grows by the hour."""
 
 WRITTEN = "write_bytes:"
 """The line of /proc/self/io that counts what was caused to be written to the disk (proc(5))."""

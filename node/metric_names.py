@@ -28,7 +28,7 @@ GAUGES: Mapping[str, str] = {
     "observers_connected": "Observers with an open link to this validator",
     "evidence_stored": "Pairs of contradicting messages on the disk: each convicts a validator",
     "journal_bytes": "Size of the journal",
-    "store_bytes": "Size of the store, looked at every ten seconds at most",
+    "store_bytes": "Size of the store, looked at once a minute at most",
     "disk_free_bytes": "What is left for this user on the disk of the home",
     "clock_timestamp_seconds": "This computer's clock, to be compared with others'",
     "api_connections": "Open connections of the HTTP API",
