@@ -6,10 +6,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from cli.advice import ADVICE
+from cli.client_settings import TOKEN_NAME
 from cli.failure import CliError, ExitCode
 from meter.outcomes import Outcome, OutcomeUnknown, RefusedByNetwork, RefusedByNode, Submission
 from meter.proofs import build_trust_anchor
-from meter.validators import AddressError, ClientError, ClientSettings, NotFoundError
+from meter.validators import (
+    AddressError,
+    ClientError,
+    ClientSettings,
+    NotFoundError,
+    QuestionRefusedError,
+)
 from vm.receipt import Rejection
 
 if TYPE_CHECKING:
@@ -20,6 +27,8 @@ T = TypeVar("T")
 
 READ_PATIENCE = ClientSettings(request_timeout_s=5.0, rounds=2)
 """A person waits for an answer: two rounds through all validators, then the reason why there is none."""
+
+TOKEN_REFUSALS = frozenset({"TOKEN_NEEDED", "TOKEN_UNKNOWN"})
 
 _NOT_ALLOWED = frozenset(
     {
@@ -66,6 +75,13 @@ def ask_validators(
         raise CliError(str(error), ExitCode.NOT_FOUND) from None
     except AddressError as error:
         raise CliError(str(error), ExitCode.USAGE) from None
+    except QuestionRefusedError as error:
+        if error.name not in TOKEN_REFUSALS:
+            raise CliError(str(error)) from None
+        what = f"{error.name}: put a token that the validators know into {home.directory / TOKEN_NAME}, mode 0600"
+        raise CliError(
+            f"{what}; whoever runs one makes it with `gridbft tokens add`", ExitCode.NOT_ALLOWED
+        ) from None
     except ClientError as error:
         raise CliError(str(error)) from None
 

@@ -75,6 +75,16 @@ class ValidatorFailedError(Exception):
     """This validator is of no use now: ask another."""
 
 
+class TokenRefusedError(ValidatorFailedError):
+    """This validator lets nobody read that without a token that it knows; another one may."""
+
+    def __init__(self, name: str, detail: str) -> None:
+        """Take the API's name and sentence."""
+        super().__init__(f"refused: {name}: {detail}")
+        self.name = name
+        self.detail = detail
+
+
 @dataclass(slots=True)
 class Validator:
     """What a client knows of a validator; ``distrusted`` says what it showed that must not be."""
@@ -182,8 +192,8 @@ class Validators:
             validator.paused_until_s = monotonic() + self.settings.pause_max_s
             raise
         if answer.status == STATUS_NO_TOKEN:  # another one may know the token, or run on this machine
-            error = decode_error(answer.body)
-            raise ValidatorFailedError(f"refused: {error.error}: {error.detail}")
+            refusal = decode_error(answer.body)
+            raise TokenRefusedError(refusal.error, refusal.detail)
         if answer.status < STATUS_SERVER_ERROR_MIN and answer.status not in STATUS_BUSY:
             return answer
         wish_s = min(answer.retry_after_s, self.settings.pause_max_s)
@@ -200,6 +210,7 @@ class Validators:
         """
         problems: dict[str, str] = {}
         unknown: NotFoundError | None = None
+        shut: TokenRefusedError | None = None
         pauses = self.get_pauses()
         while True:
             order = self.get_order()
@@ -208,10 +219,14 @@ class Validators:
                     return read(await self.exchange(validator, request))
                 except NotFoundError as error:
                     unknown = error
+                except TokenRefusedError as error:
+                    shut = error
                 except (ValidatorFailedError, AnswerError) as error:
                     problems[validator.url] = str(error)
             if unknown is not None:
                 raise unknown
+            if shut is not None:  # waiting does not open a door
+                raise QuestionRefusedError(shut.name, shut.detail)
             pause_s = next(pauses, None) if order else None
             if pause_s is None:
                 raise NoAnswerError(self.describe(problems))

@@ -5,6 +5,9 @@ import aiohttp
 import msgspec
 import pytest
 
+from meter.client import open_client
+from meter.proofs import TrustAnchor
+from meter.validators import ClientSettings, QuestionRefusedError
 from node.api.access import FORWARDED
 from node.api.app import list_declared
 from node.api.rates import BURST_S, Rates
@@ -147,5 +150,26 @@ def test_who_asks_too_often_is_told_when_to_come_back() -> None:
                 assert refused.status == 429
                 assert refused.headers["Retry-After"] == "1"
                 assert (await refused.json(content_type=None))["error"] == "TOO_MANY_REQUESTS"
+
+    run(scenario())
+
+
+def test_a_client_shows_its_token_and_is_told_by_name_where_it_has_none(tmp_path: Path) -> None:
+    tokens = Tokens(tmp_path)
+    token = add_token(tmp_path, "gateway", 0)
+
+    async def scenario() -> None:
+        community = build_settled_community()
+        anchor = TrustAnchor(community.genesis_hash, (community.membership,))
+        config = msgspec.structs.replace(CONFIG, private_reads="token")
+        async with open_rim(community, config, is_token_known=tokens.is_known) as rim:
+            async with open_client([rim.url("")], anchor, ClientSettings(token=token)) as client:
+                assert (await client.get_account("utility")).name == "utility"
+            for other, name in (("", "TOKEN_NEEDED"), ("0" * 64, "TOKEN_UNKNOWN")):
+                async with open_client([rim.url("")], anchor, ClientSettings(token=other)) as client:
+                    with pytest.raises(QuestionRefusedError) as refused:
+                        await client.get_account("utility")
+                    assert refused.value.name == name
+        assert token not in repr(ClientSettings(token=token))
 
     run(scenario())
