@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import packing
 
-BLOCKS = 11
+BLOCKS = 5
 
 
 @pytest.fixture(scope="module")
