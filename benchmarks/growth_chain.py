@@ -1,5 +1,7 @@
 """A chain that grows without agreement: a home, and blocks through the executor into the store."""
 
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -204,3 +206,13 @@ def make_account(number: int) -> AccountId:
 def count_disk_bytes(home: Path) -> int:
     """Return what the store's files take."""
     return sum(file.stat().st_size for file in (home / "data" / CURRENT_NAME).iterdir())
+
+
+def count_merged_bytes(home: Path) -> int:
+    """Return what the store's files take when a copy of them is merged: what is there for good."""
+    with tempfile.TemporaryDirectory(prefix="gridbft-growth-") as name:
+        copy = Path(name) / "data" / CURRENT_NAME
+        shutil.copytree(home / "data" / CURRENT_NAME, copy)
+        with open_leveldb(copy) as store:
+            store.compact(b"\x00", b"\xff")
+        return count_disk_bytes(Path(name))
