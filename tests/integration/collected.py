@@ -22,6 +22,7 @@ from meter.sources.p1_port import read_p1
 from meter.spool import Spool, open_spool
 from meter.validators import ClientSettings
 from primitives.ids import UnixMs
+from tests.integration.community import PATIENCE
 from tests.meter.collect.samples import build_telegram
 from tests.meter.sources.gadgets import (
     HOST,
@@ -141,7 +142,8 @@ async def collecting(
         state = read_state(path, name)
         collector = Collector(spool, signer, state, path, clock=clock)
         if state.facts is None:
-            facts, nonce = await fetch_facts(client, signer.account, signer.key.public, slot_s)
+            async with open_client(urls, anchor, PATIENCE) as patient:
+                facts, nonce = await fetch_facts(patient, signer.account, signer.key.public, slot_s)
             spool.raise_nonce(signer.account, nonce)
             collector.learn(facts)
         delivering = Delivering(collector, client, EAGER)
