@@ -6,6 +6,7 @@ import os
 import socket as sockets
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 import aiohttp
@@ -14,11 +15,12 @@ from aiohttp import web
 from p2p.frames import Channel, FrameError, decode_frames, encode_frame
 from p2p.gossip import Outbox
 from p2p.handshake import HandshakeError, Hello, check_hello, check_proof, decode_hello, sign_hello
-from p2p.pace import ANSWER_COST_S, BREATH_S, FRAMES_PER_LOOK, Pace
-from p2p.peers import DEFAULT_LIMITS, Dialling, LinkLimits, PeerAddress
+from p2p.pace import ANSWER_COST_S, ANSWERS_SHARE, BREATH_S, FRAMES_PER_LOOK, SHARE, Pace
+from p2p.peers import Dialling, PeerAddress
 from p2p.transfer import (
     ANSWER_BYTES_MAX,
     ANSWER_TIMEOUT_S,
+    ANSWERS_RUNNING_MAX,
     ANSWERS_WAITING_MAX,
     RequestRefused,
     Requests,
@@ -46,6 +48,18 @@ ANSWER_QUEUE_BYTES = 256 * 1024
 """An answer waits for this to leave before its next part is queued, so that answers never fill the outbox."""
 
 WebSocket = aiohttp.ClientWebSocketResponse | web.WebSocketResponse
+
+
+@dataclass(frozen=True, slots=True)
+class LinkLimits:
+    """What one link may take of this node: shares of a core for reading and for answering, and answers at a time."""
+
+    read_share: float = SHARE
+    answers_share: float = ANSWERS_SHARE
+    answers_running_max: int = ANSWERS_RUNNING_MAX
+
+
+DEFAULT_LIMITS = LinkLimits()
 
 
 class LinkEvents(Protocol):

@@ -13,7 +13,14 @@ from typing import Protocol
 import structlog
 from aiohttp import web
 
-from p2p.connection import Connection, WebSocket, close_socket, shake_hands
+from p2p.connection import (
+    DEFAULT_LIMITS,
+    Connection,
+    LinkLimits,
+    WebSocket,
+    close_socket,
+    shake_hands,
+)
 from p2p.dialer import Dialer, OutgoingSocket
 from p2p.frames import Channel, FrameError, encode_frame
 from p2p.handshake import LINK_VERSION, NONCE_BYTES, HandshakeError, Hello
@@ -21,10 +28,8 @@ from p2p.listener import Listener, open_port
 from p2p.members import Members
 from p2p.peers import (
     ANY_ADDRESSES,
-    DEFAULT_LIMITS,
     DEFAULT_TIMING,
     Dialling,
-    LinkLimits,
     PeerAddress,
     PeerRecord,
     PeerStatus,

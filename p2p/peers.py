@@ -3,9 +3,6 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from p2p.pace import ANSWERS_SHARE, SHARE
-from p2p.transfer import ANSWERS_RUNNING_MAX
-
 ANY_ADDRESSES = frozenset({"0.0.0.0", "::"})  # noqa: S104  # what a node may listen on
 """Where nobody reaches anybody: the address of whoever listens there is another one."""
 
@@ -49,18 +46,6 @@ class Timing:
 
 
 DEFAULT_TIMING = Timing()
-
-
-@dataclass(frozen=True, slots=True)
-class LinkLimits:
-    """What one link may take of this node: shares of a core for reading and for answering, and answers at a time."""
-
-    read_share: float = SHARE
-    answers_share: float = ANSWERS_SHARE
-    answers_running_max: int = ANSWERS_RUNNING_MAX
-
-
-DEFAULT_LIMITS = LinkLimits()
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,10 +24,11 @@ from node.observer.budget import Budget
 from node.observer.bundles import Admitted, fingerprint_bundles, read_admitted
 from node.observer.exchange import decode_submission, encode_announcement, encode_outcomes
 from node.queries import Queries
+from p2p.connection import LinkLimits
 from p2p.frames import Channel
 from p2p.listener import PortBusy
 from p2p.network import Network, NetworkSettings, open_network
-from p2p.peers import BAN_SCORE, Dialling, LinkLimits, PeerAddress, Timing
+from p2p.peers import BAN_SCORE, Dialling, PeerAddress, Timing
 from p2p.transfer import RequestRefused
 from primitives.encoding import DecodeError
 from primitives.ids import Digest, Height
