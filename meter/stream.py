@@ -297,7 +297,8 @@ class _Link:
             self._waiting.setdefault(each.id, []).append(delivery)
         try:
             for part in split_by_size(transactions):
-                await self._send(part)
+                async with asyncio.timeout(patience_s):
+                    await self._send(part)
             while delivery.open and self.is_alive:
                 delivery.changed.clear()
                 async with asyncio.timeout(patience_s):

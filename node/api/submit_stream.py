@@ -38,6 +38,9 @@ IN_FLIGHT_MAX = 8
 AWAITED_MAX = 20_000
 """Transactions of one stream without a proof, as many as a pool has room for: a message beyond is refused as BUSY."""
 
+AWAITED_IN_ALL_MAX = 100_000
+"""Of all streams together: 12 MB. The same transactions may be known on many of them."""
+
 WAITING_BYTES_MAX = 1024 * 1024
 """Of answers that the client has not taken: beyond, the stream walks no further until it does."""
 
@@ -67,6 +70,13 @@ PING_S = 0.0001
 log = structlog.get_logger("gridbft.api")
 
 
+class AwaitedTotal:
+    """How many transactions all streams together wait for."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
 class SubmitStreamRoutes:
     """The address of the stream."""
 
@@ -78,6 +88,7 @@ class SubmitStreamRoutes:
         self._door = door
         self._fairness = fairness
         self._places = places
+        self._total = AwaitedTotal()
 
     def get_routes(self) -> list[Route]:
         """Return the address."""
@@ -104,7 +115,7 @@ class SubmitStreamRoutes:
             self._door.check(address)
             socket.headers.update(HEADERS)
             await socket.prepare(request)
-            parts = (self._queries, self._bodies, self._door, self._fairness)
+            parts = (self._queries, self._bodies, self._door, self._fairness, self._total)
             stream = SubmitStream(socket, request.transport, address, *parts)
             await stream.run()
         return socket
@@ -126,6 +137,7 @@ class SubmitStream:
         bodies: BodyReader,
         door: Door,
         fairness: Fairness,
+        total: "AwaitedTotal",
     ) -> None:
         self._socket = socket
         self._transport = transport
@@ -134,6 +146,7 @@ class SubmitStream:
         self._bodies = bodies
         self._door = door
         self._fairness = fairness
+        self._total = total
         self._awaited: dict[bytes, int] = {}
         self._outgoing: deque[bytes] = deque()
         self._outgoing_bytes = 0
@@ -154,6 +167,9 @@ class SubmitStream:
             await self._end(str(group.exceptions[0]))
         except* ConnectionError:
             pass  # the client went in the middle of a message
+        finally:
+            self._total.count -= len(self._awaited)
+            self._awaited.clear()
 
     async def _receive(self, tasks: asyncio.TaskGroup) -> None:
         """Take messages until the client closes; each is worked on beside the next, as many as may be."""
@@ -219,21 +235,21 @@ class SubmitStream:
             await self._say(Taken(number, (), problem.name, problem.detail))
             raise StreamEnded(problem.name) from None
         names = [compute_transaction_id(raw) for raw in raws]
-        if len(self._awaited) + len(names) > AWAITED_MAX:
+        room = min(AWAITED_MAX - len(self._awaited), AWAITED_IN_ALL_MAX - self._total.count)
+        if len(names) > room:
             detail = f"{len(self._awaited)} of this stream wait for a proof; send this message again later"
             await self._say(Taken(number, (), "BUSY", detail))
             return
         height = self._queries.certified_height
-        fresh = [name for name in names if name not in self._awaited]
-        self._awaited.update(
-            dict.fromkeys(fresh, height)
-        )  # before they are submitted: a block may be quicker
+        fresh = dict.fromkeys((name for name in names if name not in self._awaited), int(height))
+        self._awaited.update(fresh)  # before they are submitted: a block may be quicker
+        self._total.count += len(fresh)
         outcomes = await self._fairness.run(self._address, lambda: self._door.submit(self._address, raws))
         refused = []
         for index, (name, outcome) in enumerate(zip(names, outcomes, strict=True)):
             refusal = find_refusal(outcome)
             if refusal is not None:
-                self._awaited.pop(name, None)
+                self._settle(name)
                 refused.append(RefusedEntry(index, refusal.error, refusal.detail))
         await self._say(Taken(number, tuple(refused), "", ""))
         await self._prove_old(outcome.id for outcome in outcomes if outcome.status == "known")
@@ -275,8 +291,13 @@ class SubmitStream:
             part = indexes[start : start + PROOFS_PER_MESSAGE]
             entries = tuple(ProvenEntry(block.receipts[index], block.prove(index)) for index in part)
             for entry in entries:
-                self._awaited.pop(entry.receipt.transaction_id, None)
+                self._settle(entry.receipt.transaction_id)
             await self._say(Proven(block.certificate, block.headers, entries))
+
+    def _settle(self, name: bytes) -> None:
+        """Wait for this one no more."""
+        if self._awaited.pop(name, None) is not None:
+            self._total.count -= 1
 
     async def _forget(self, height: Height) -> None:
         """Let go of what waits no more (it expired, or made room for others), or cannot be proven here."""
@@ -286,10 +307,11 @@ class SubmitStream:
                 break
             old.append(name)
         for name in old:
-            del self._awaited[name]
+            self._settle(name)
             found = self._queries.find_transaction(Digest(name))
             if self._queries.is_pending(Digest(name)) or (found is not None and not found.certified):
                 self._awaited[name] = height  # looked at again after as many blocks
+                self._total.count += 1
             else:
                 gone.append(name)
         if gone:

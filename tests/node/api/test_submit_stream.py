@@ -90,8 +90,9 @@ def test_what_the_pool_let_go_is_told_as_forgotten() -> None:
     run(scenario())
 
 
-def test_a_stream_with_too_much_underway_is_told_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream_module, "AWAITED_MAX", 2)
+@pytest.mark.parametrize("bound", ["AWAITED_MAX", "AWAITED_IN_ALL_MAX"])
+def test_a_stream_with_too_much_underway_is_told_to_wait(monkeypatch: pytest.MonkeyPatch, bound: str) -> None:
+    monkeypatch.setattr(stream_module, bound, 2)
 
     async def scenario() -> None:
         async with open_rim() as rim, open_stream(rim) as socket:
@@ -106,6 +107,30 @@ def test_a_stream_with_too_much_underway_is_told_to_wait(monkeypatch: pytest.Mon
             assert isinstance(await hear(socket), Proven)
             await submit(socket, transactions[2])
             assert await hear(socket) == Taken(2, (), "", "")
+
+    run(scenario())
+
+
+def test_what_a_stream_waited_for_takes_no_room_when_it_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_module, "AWAITED_IN_ALL_MAX", 2)
+
+    async def scenario() -> None:
+        async with open_rim() as rim, open_stream(rim) as socket:
+            own = rim.community.grant()
+            async with open_stream(rim) as gone:
+                other = rim.community.grant()
+                await submit(gone, other, other)  # the same twice is one
+                assert await hear(gone) == Taken(0, (), "", "")
+            pair = (own, rim.community.grant())
+            await submit(socket, *pair)
+            while (said := await hear(socket)) and isinstance(said, Taken) and said.error == "BUSY":
+                await submit(socket, *pair)
+            rim.community.commit(*pair)
+            assert isinstance(await hear(socket), Proven)
+            await submit(socket, rim.community.grant(), rim.community.grant())
+            taken = await hear(socket)
+            assert isinstance(taken, Taken)
+            assert taken.error == ""
 
     run(scenario())
 
