@@ -241,7 +241,7 @@ class SubmitStream:
             await self._say(Taken(number, (), "BUSY", detail))
             return
         height = self._queries.certified_height
-        fresh = dict.fromkeys((name for name in names if name not in self._awaited), int(height))
+        fresh: dict[bytes, int] = {name: height for name in names if name not in self._awaited}
         self._awaited.update(fresh)  # before they are submitted: a block may be quicker
         self._total.count += len(fresh)
         outcomes = await self._fairness.run(self._address, lambda: self._door.submit(self._address, raws))
