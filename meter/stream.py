@@ -15,6 +15,7 @@ import aiohttp
 import msgspec
 
 from consensus.messages import Certificate
+from meter.answers import AnswerError
 from meter.client import CONNECTIONS_MAX, Client, HttpTransport
 from meter.handovers import Follower
 from meter.outcomes import Outcome, OutcomeUnknown, build_proven_outcome
@@ -327,11 +328,9 @@ class _Link:
             async for message in self._socket:
                 if message.type is not aiohttp.WSMsgType.BINARY:
                     break
-                await self._hear(_SAID.decode(message.data))
-        except (ValidatorFailedError, aiohttp.ClientError, OSError):
-            pass
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            pass  # no correct validator says that: the next one is asked
+                await self._hear(decode_said(message.data))
+        except (ValidatorFailedError, AnswerError, aiohttp.ClientError, OSError):
+            pass  # the next one is asked
         finally:
             self._end()
 
@@ -378,6 +377,20 @@ class _Delivery:
         self.open -= 1
         self.told[name] = told
         self.changed.set()
+
+
+def decode_said(data: bytes) -> Taken | Proven | Forgotten:
+    """Return what a validator says on a stream: claims, until they are checked.
+
+    Raises:
+        AnswerError: no correct validator says that.
+
+    """
+    try:
+        said: Taken | Proven | Forgotten = _SAID.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise AnswerError(" ".join(str(error).split())[:200]) from None
+    return said
 
 
 def split_by_size(transactions: Sequence[SealedTransaction]) -> Iterator[list[SealedTransaction]]:

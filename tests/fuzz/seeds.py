@@ -14,6 +14,7 @@ from consensus.codec import encode_envelope, encode_record
 from consensus.messages import Envelope, Handover
 from meter import answers
 from meter.proofs import encode_certified_receipt
+from meter.stream import Forgotten, Proven, ProvenEntry, RefusedEntry, Taken
 from node.config import ApiConfig, ClockConfig, NodeConfig, PeerConfig
 from node.config_text import render_config
 from node.exchange import BlocksAnswer, PrunedAnswer, encode_height, encode_transactions_request
@@ -228,6 +229,19 @@ def list_receipt_proofs() -> list[bytes]:
     return [
         encode_certified_receipt(prove(RECEIPTS, 1)),
         encode_certified_receipt(prove(RECEIPTS, 4, later=2)),
+    ]
+
+
+def list_said() -> list[bytes]:
+    """Return what a validator says on a stream of transactions."""
+    certified = prove(RECEIPTS, 4, later=2)
+    entry = ProvenEntry(certified.proof.receipt, certified.proof.inclusion)
+    refused = (RefusedEntry(1, "BUSY", "no room"), RefusedEntry(2, "SIGNATURE_INVALID", ""))
+    return [
+        encode(Taken(0, (), "", "")),
+        encode(Taken(7, refused, "", "")),
+        encode(Proven(certified.certificate, certified.proof.headers, (entry, entry))),
+        encode(Forgotten((bytes(32), bytes(range(32))))),
     ]
 
 

@@ -36,6 +36,7 @@ from meter.sources.mqtt_maps import MapError, MessageReader, build_map, read_map
 from meter.sources.ocmf import check_record, read_public_key
 from meter.sources.p1 import Telegram, TelegramReader
 from meter.sources.table import SourceError
+from meter.stream import decode_said
 from node.api.admin import decode_step
 from node.api.errors import ApiProblem
 from node.api.requests import check_digests, decode_array
@@ -318,6 +319,7 @@ _OTHERS = (
     Target("body_ids", _decode_ids, _PROBLEM, seeds.list_id_bodies),
     Target("body_clock", decode_step, _PROBLEM, seeds.list_clock_steps),
     Target("client_answer", _decode_answer, (answers.AnswerError,), seeds.list_json_answers),
+    Target("client_stream", decode_said, (answers.AnswerError,), seeds.list_said),
     Target("client_error", answers.decode_error, (), seeds.list_error_answers, then.follow_error_answer),
     Target(
         "certificate",
