@@ -1,6 +1,6 @@
 """What waits to leave on one link: urgent channels first, each in order, bounded; small frames leave together.
 
-An idle link sends at once. After a transaction has left, those that follow wait until 5 ms have passed, or until
+An idle link sends at once. After a transaction has left, those that follow wait until 5 to 20 ms have passed, or until
 there are enough of them, or until something urgent takes them along: under load a message then carries many, and a
 lonely one never waits. In the full mesh of validators only the node that took a transaction in passes it on, so it
 reaches each of the others once. Time is an argument, in seconds of the host's monotonic clock.
@@ -20,7 +20,16 @@ QUEUED_FRAMES_MAX = 16_384
 """The same bound for many small frames: their objects take more memory than their bytes."""
 
 GOSSIP_PAUSE_S = 0.005
-"""A transaction waits at most so long for company: a tenth of a round of agreement on a local network."""
+"""A transaction waits at most so long for company on a quiet link: a tenth of a round of agreement."""
+
+GOSSIP_PAUSE_MAX_S = 0.02
+"""The same on a busy link: the pause doubles while three or more leave together, and halves when one leaves alone.
+
+A message costs both ends 0.14 ms whatever it carries: at 750 transactions a second on each of three links and 5 ms that
+is a sixth of a core, at 20 ms a twentieth.
+"""
+
+GOSSIP_COMPANY = 3
 
 GOSSIP_BYTES_ENOUGH = 16 * 1024
 """One TLS record is full (RFC 8446, section 5.1): waiting longer saves no work."""
@@ -34,6 +43,7 @@ class Outbox:
         self._gossip = self._queues[Channel.TRANSACTIONS]
         self._bytes = dict.fromkeys(Channel, 0)
         self._gossip_left_s = float("-inf")
+        self._gossip_pause_s = GOSSIP_PAUSE_S
         self.queued_bytes = 0
         self.queued_frames = 0
         self.dropped = 0
@@ -58,7 +68,7 @@ class Outbox:
             return None
         if self.queued_frames > len(self._gossip) or self.has_enough_gossip():
             return 0.0
-        return max(0.0, self._gossip_left_s + GOSSIP_PAUSE_S - now_s)
+        return max(0.0, self._gossip_left_s + self._gossip_pause_s - now_s)
 
     def has_enough_gossip(self) -> bool:
         """Tell whether the waiting transactions fill a message that is worth sending."""
@@ -81,6 +91,7 @@ class Outbox:
         size = 0
         for channel, queue in self._queues.items():
             before = size
+            first = len(taken)
             is_full = False
             while queue and not is_full:
                 is_full = bool(taken) and (
@@ -92,11 +103,19 @@ class Outbox:
             self._bytes[channel] -= size - before
             if channel is Channel.TRANSACTIONS and size > before:
                 self._gossip_left_s = now_s
+                self._adapt_pause(len(taken) - first)
             if is_full:
                 break
         self.queued_bytes -= size
         self.queued_frames -= len(taken)
         return b"".join(taken)
+
+    def _adapt_pause(self, left_together: int) -> None:
+        """Wait longer for company where there is much of it."""
+        if left_together >= GOSSIP_COMPANY:
+            self._gossip_pause_s = min(2 * self._gossip_pause_s, GOSSIP_PAUSE_MAX_S)
+        elif left_together == 1:
+            self._gossip_pause_s = max(self._gossip_pause_s / 2, GOSSIP_PAUSE_S)
 
     def _drop_one(self) -> Channel:
         channel = next(channel for channel in reversed(Channel) if self._queues[channel])

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from p2p.frames import FRAMES_PER_MESSAGE_MAX, Channel, decode_frames, encode_frame
 from p2p.gossip import (
     GOSSIP_BYTES_ENOUGH,
+    GOSSIP_PAUSE_MAX_S,
     GOSSIP_PAUSE_S,
     MESSAGE_BYTES_GOAL,
     QUEUED_BYTES_MAX,
@@ -136,3 +137,15 @@ def test_something_urgent_leaves_at_once_and_takes_the_waiting_along() -> None:
         (Channel.CONSENSUS, b"vote"),
         (Channel.TRANSACTIONS, b"second"),
     ]
+
+
+def test_a_busy_link_waits_longer_for_company_up_to_the_bound_and_a_quiet_one_no_more() -> None:
+    outbox = Outbox()
+    pauses = []
+    for count in (1, 3, 4, 9, 2, 1, 1, 1):
+        for _ in range(count):
+            put(outbox, Channel.TRANSACTIONS, bytes(200))
+        pauses.append(outbox.compute_delay_s(0.0))
+        outbox.take(0.0)
+    least, most = GOSSIP_PAUSE_S, GOSSIP_PAUSE_MAX_S
+    assert pauses == [0.0, least, 2 * least, most, most, most, most / 2, least]
