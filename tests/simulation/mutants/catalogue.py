@@ -326,10 +326,18 @@ DISKS = (
     Mutant(
         "block written without a sync",
         "node.storage.chain:ChainStore.commit_block",
-        "self._store.write(puts, sync=True)",
-        "self._store.write(puts, sync=False)",
+        "self._store.write(puts | changes, sync=True)",
+        "self._store.write(puts | changes, sync=False)",
         "seeds",
         "what was certified is on no medium",
+    ),
+    Mutant(
+        "cache not told of a block",
+        "node.storage.chain:ChainStore.commit_block",
+        "self._cache.finish_write(changes)",
+        "self._cache.finish_write({})",
+        "seeds",
+        "the next block reads what the last one replaced",
     ),
     Mutant(
         "vote performed before the sync",
