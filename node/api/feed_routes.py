@@ -8,7 +8,7 @@ import asyncio
 import re
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from node.api.errors import ApiProblem, refuse_parameter, refuse_unknown
 from node.api.fairness import Fairness
@@ -92,6 +92,8 @@ class FeedRoutes:
                 headers={**HEADERS, "Content-Type": EVENT_STREAM, "X-Accel-Buffering": "no"}
             )
             await response.prepare(request)
+            if request.method == hdrs.METH_HEAD:
+                return response  # what follows the head of an answer to HEAD is taken for the next answer
             try:
                 await self._tell(response, address, height, ids, account)
             except TimeoutError:

@@ -177,6 +177,23 @@ async def wait_for_a_place(rim: Rim) -> None:
         await asyncio.sleep(0.01)
 
 
+def test_who_asks_for_the_head_of_a_feed_gets_that_alone_and_keeps_no_place() -> None:
+    async def scenario() -> None:
+        config = msgspec.structs.replace(CONFIG, streams_max=1)
+        async with open_rim(config=config) as rim:
+            reader, writer = await asyncio.open_connection("127.0.0.1", rim.port)
+            writer.write(b"HEAD /v1/feed HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2)
+            writer.write(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            async with asyncio.timeout(10):
+                first, second, third, body = (await reader.read()).split(b"\r\n\r\n")
+            writer.close()
+            assert all(each.startswith(b"HTTP/1.1 200 OK") for each in (first, second, third))
+            assert b"text/event-stream" in second
+            assert body.startswith(b"{")
+
+    run(scenario())
+
+
 def test_beyond_their_number_feeds_are_refused() -> None:
     async def scenario() -> None:
         config = msgspec.structs.replace(CONFIG, streams_max=2)
