@@ -4,10 +4,12 @@ A token is 32 random bytes in hexadecimal, so that its plain hash cannot be gues
 node runs: it is read again when its time of change is another one.
 """
 
+import fcntl
 import hmac
 import os
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 
@@ -111,13 +113,14 @@ def add_token(home: Path, name: str, now_ms: int, token: str | None = None) -> s
     """
     if not is_name_sound(name):
         raise HomeError(f"{name!r}: a reader's name has 1 to 32 letters, digits, dots, dashes or underscores")
-    tokens = read_tokens(home)
-    if any(each.name == name for each in tokens):
-        raise HomeError(f"{name} has a token already; revoke it first")
-    if len(tokens) >= TOKENS_MAX:
-        raise HomeError(f"there are {TOKENS_MAX} tokens, and no more are kept; revoke some")
-    made = token or make_token()
-    _write_tokens(home, [*tokens, StoredToken(name, hash_token(made).hex(), now_ms)])
+    with _alone(home):
+        tokens = read_tokens(home)
+        if any(each.name == name for each in tokens):
+            raise HomeError(f"{name} has a token already; revoke it first")
+        if len(tokens) >= TOKENS_MAX:
+            raise HomeError(f"there are {TOKENS_MAX} tokens, and no more are kept; revoke some")
+        made = token or make_token()
+        _write_tokens(home, [*tokens, StoredToken(name, hash_token(made).hex(), now_ms)])
     return made
 
 
@@ -128,11 +131,31 @@ def revoke_token(home: Path, name: str) -> bool:
         HomeError: the file is damaged, or the disk refuses.
 
     """
-    tokens = read_tokens(home)
-    kept = [each for each in tokens if each.name != name]
-    if len(kept) < len(tokens):
-        _write_tokens(home, kept)
+    with _alone(home):
+        tokens = read_tokens(home)
+        kept = [each for each in tokens if each.name != name]
+        if len(kept) < len(tokens):
+            _write_tokens(home, kept)
     return len(kept) < len(tokens)
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Let nobody else change the file between its reading and its writing: a made token is kept, a revoked one gone.
+
+    Raises:
+        HomeError: the home cannot be opened.
+
+    """
+    try:
+        descriptor = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise HomeError(f"{home}: {error.strerror}; name the node's home") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _write_tokens(home: Path, tokens: list[StoredToken]) -> None:

@@ -1,4 +1,5 @@
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import aiohttp
@@ -111,6 +112,18 @@ def test_the_home_keeps_hashes_only_in_a_file_of_its_owner(tmp_path: Path) -> No
         with pytest.raises(HomeError):
             add_token(tmp_path, name, 0)
     assert not revoke_token(tmp_path, "nobody")
+
+
+def test_tokens_that_are_made_and_revoked_at_the_same_time_are_all_kept_and_all_gone(tmp_path: Path) -> None:
+    names = [f"reader{number}" for number in range(40)]
+    for name in names[:20]:
+        add_token(tmp_path, name, 0)
+    with ThreadPoolExecutor(8) as threads:
+        gone = threads.map(lambda name: revoke_token(tmp_path, name), names[:20])
+        made = threads.map(lambda name: add_token(tmp_path, name, 0), names[20:])
+        assert all(gone)
+        assert all(map(Tokens(tmp_path).is_known, made))
+    assert sorted(each.name for each in read_tokens(tmp_path)) == sorted(names[20:])
 
 
 @pytest.mark.parametrize(
