@@ -16,6 +16,9 @@ from benchmarks.throughput import PROFILES, measure
 from cli.console import print_json, talk
 from cli.failure import CliError, ExitCode
 
+RUN_BYTES_MAX = 16 * 1024 * 1024
+"""A run of all profiles has less than a megabyte."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Do what the arguments say and return the exit code."""
@@ -90,7 +93,11 @@ def _report(run: Path, output: Path) -> int:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_bytes())
+        with path.open("rb") as file:
+            content = file.read(RUN_BYTES_MAX + 1)
+        if len(content) > RUN_BYTES_MAX:
+            raise CliError(f"{path}: longer than {RUN_BYTES_MAX} bytes, so no run of the suite")
+        found = json.loads(content)
     except OSError as error:
         raise CliError(f"{path}: {error.strerror or error}") from None
     except ValueError as error:

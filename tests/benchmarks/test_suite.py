@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.__main__ import main
+from benchmarks.__main__ import RUN_BYTES_MAX, main
 from benchmarks.comparison import compare, find_regressions
 from benchmarks.throughput import PROFILES
 from cli.bench import PROFILES as NAMES
@@ -68,7 +68,7 @@ def test_networks_of_different_sizes_are_not_compared() -> None:
         compare(RUN, spoil("validators", 7))
 
 
-@pytest.mark.parametrize("content", [None, b"no json", b"[1]", b"{}"])
+@pytest.mark.parametrize("content", [None, b"no json", b"[1]", b"{}", b" " * (RUN_BYTES_MAX + 1)])
 def test_a_file_that_cannot_be_read_ends_in_one_line(
     tmp_path: Path, content: bytes | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
