@@ -6,7 +6,7 @@ from pathlib import Path
 from cli.console import print_line
 from cli.failure import CliError
 from cli.moments import format_moment
-from cli.money import format_kwh
+from cli.money import count, format_kwh
 from meter.collect.state import CollectorState, Seen, read_state
 from primitives.text import to_line
 from vm.genesis import is_name_sound
@@ -34,8 +34,8 @@ def show_state(state: CollectorState) -> None:
     """Print what a person asks about a collector, a line for each question."""
     age_s = int(time.time()) - state.written_s
     print_line(f"{state.meter}  from {to_line(state.source)}  told {age_s} s ago")
-    print_line(f"  source     {to_line(state.link_problem) or 'open'}; broke {state.reconnects} times")
-    print_line(f"  seen       {_show(state.last_seen)}; {state.observations} observations")
+    print_line(f"  source     {to_line(state.link_problem) or 'open'}; broke {count(state.reconnects, 'time')}")
+    print_line(f"  seen       {_show(state.last_seen)}; {count(state.observations, 'observation')}")
     print_line(f"  reading    {_show(state.last_reading)}; {state.readings} signed")
     if state.last_gap is not None:
         begin, end = format_moment(state.last_gap.from_s), format_moment(state.last_gap.to_s)

@@ -7,6 +7,7 @@ import typer
 
 from cli.console import build_console, print_json, print_line, talk
 from cli.failure import CliError, ExitCode, build_usage_error
+from cli.money import count
 from cli.options import HomeOption, JsonOption, find_home
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def _print(observers: "tuple[Observer, ...]") -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    print_line(f"{len(observers)} observers may follow this validator")
+    print_line(f"{count(len(observers), 'observer')} may follow this validator")
     if not observers:
         return
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")

@@ -58,6 +58,7 @@ def test_offsets_are_how_far_this_clock_is_ahead() -> None:
 def test_who_does_not_answer_is_named_with_the_reason() -> None:
     silent = Answered("http://b", 5, None, "connection refused")
     assert check_answers([answer("a")]).level is Level.OK
+    assert "none was asked" in check_answers([]).said
     found = check_answers([answer("a"), silent])
     assert found.level is Level.WARNING
     assert "1 of 2 do not answer: http://b (connection refused)" in found.said
