@@ -115,12 +115,17 @@ async def read_device(device: Device, open_port: Opener) -> AsyncGenerator[bytes
         except TimeoutError:
             problem = f"silent for {SILENCE_S:.0f} s"
         except OSError as error:
-            problem = to_line(error.strerror or str(error))
+            problem = to_line(_get_reason(error))
         if device.kind is DeviceKind.FILE:
             return
         yield LinkState(problem)
         await asyncio.sleep(pause_s)
         pause_s = min(2 * pause_s, PAUSE_MAX_S)
+
+
+def _get_reason(error: OSError) -> str:
+    """Return what the system says; asyncio and pyserial put their own words, or a tuple, in its place."""
+    return os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror or str(error)
 
 
 def _read_once(device: Device, open_port: Opener) -> AsyncGenerator[bytes | LinkState, None]:

@@ -204,7 +204,7 @@ def _check_same(path: Path, constitution: Constitution, header: BlockHeader) -> 
 
 def _check_file(path: Path) -> None:
     if not path.is_file():
-        raise HomeError(f"{path}: no such file")
+        raise HomeError(f"{path}: {'no file to read a snapshot from' if path.exists() else 'no such file'}")
 
 
 def _list_one(path: Path) -> SnapshotListed:
