@@ -102,7 +102,9 @@ def _ask(home: "Path | None", node: str | None) -> "tuple[Mapping[str, Consensus
     answers = ask_validators(client_home, lambda client: client.ask_each("/v1/consensus", ConsensusAnswer))
     if all(isinstance(answer, str) for answer in answers.values()):
         reasons = "; ".join(f"{url}: {answer}" for url, answer in answers.items())
-        raise CliError(f"nobody told a position ({reasons}); nothing accepted is lost, and `gridbft status` says what to do")
+        raise CliError(
+            f"nobody told a position ({reasons}); nothing accepted is lost, and `gridbft status` says what to do"
+        )
     return answers, find_unanswered(answers, client_home.names)
 
 

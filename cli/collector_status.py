@@ -34,7 +34,9 @@ def show_state(state: CollectorState) -> None:
     """Print what a person asks about a collector, a line for each question."""
     age_s = int(time.time()) - state.written_s
     print_line(f"{state.meter}  from {to_line(state.source)}  told {age_s} s ago")
-    print_line(f"  source     {to_line(state.link_problem) or 'open'}; broke {count(state.reconnects, 'time')}")
+    print_line(
+        f"  source     {to_line(state.link_problem) or 'open'}; broke {count(state.reconnects, 'time')}"
+    )
     print_line(f"  seen       {_show(state.last_seen)}; {count(state.observations, 'observation')}")
     print_line(f"  reading    {_show(state.last_reading)}; {state.readings} signed")
     if state.last_gap is not None:

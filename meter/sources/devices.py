@@ -125,7 +125,10 @@ async def read_device(device: Device, open_port: Opener) -> AsyncGenerator[bytes
 
 def _get_reason(error: OSError) -> str:
     """Return what the system says; asyncio and pyserial put their own words, or a tuple, in its place."""
-    return os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror or str(error)
+    number = error.errno or 0
+    return (
+        os.strerror(number) if number > 0 else error.strerror or str(error)
+    )  # of name services it is negative
 
 
 def _read_once(device: Device, open_port: Opener) -> AsyncGenerator[bytes | LinkState, None]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from time import monotonic
@@ -22,7 +22,7 @@ from tests.integration.faulty_proxy import Weather
 from tests.integration.homes import wait_settled
 from tests.integration.links import CALM, CUT, Links, open_proxy
 from tests.integration.ports import find_free_ports
-from tests.integration.validator import DEADLINE_S, PASSPHRASE, POLL_S
+from tests.integration.validator import DEADLINE_S, PASSPHRASE, POLL_S, until
 from tests.meter.collect.samples import build_telegram
 from vm.contracts.energy.calls import RegisterMeter, ReplaceMeter
 
@@ -43,13 +43,6 @@ def get_registers(name: str, time_s: int) -> tuple[int, int]:
 def get_end(slot: int) -> int:
     """The end of a slot, counted from 1."""
     return FIRST_SLOT_S + slot * SLOT_S
-
-
-async def until(condition: Callable[[], bool], what: str) -> None:
-    end_s = monotonic() + DEADLINE_S
-    while not condition():
-        assert monotonic() < end_s, f"not within {DEADLINE_S:.0f} s: {what}"
-        await asyncio.sleep(POLL_S)
 
 
 class Street:
