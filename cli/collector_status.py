@@ -24,7 +24,11 @@ def read_states(home: Path) -> list[CollectorState]:
 
     """
     try:
-        paths = sorted((home / COLLECT_DIRECTORY).glob("*.json"))[:SHOWN_MAX]
+        paths = sorted(path for path in (home / COLLECT_DIRECTORY).iterdir() if path.suffix == ".json")[
+            :SHOWN_MAX
+        ]
+    except FileNotFoundError:
+        return []
     except OSError as error:
         raise CliError(f"{home / COLLECT_DIRECTORY}: {error.strerror}") from None
     return [read_state(path, path.stem) for path in paths if is_name_sound(path.stem)]

@@ -6,6 +6,7 @@ above all not the journal: an older journal is worse than none.
 
 import os
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
@@ -30,6 +31,10 @@ from vm.genesis import is_name_sound
 BACKUP_LABEL = "gridbft/key-backup/1"
 BACKUP_BYTES_MAX = 16 * 1024 * 1024
 """Ten thousand keys of meters take 3 MB; a longer file was named by mistake."""
+
+
+DISKS_OWN_FOLDER = "lost+found"
+"""Of root alone, where a home is a disk of its own."""
 
 
 class StoredKey(Struct, frozen=True):
@@ -80,9 +85,13 @@ def collect_keys(home: Path) -> list[HeldKey]:
 
     """
     try:
-        paths = sorted(path for path in home.glob(f"*/*{KEY_SUFFIX}") if not path.name.startswith("."))
+        paths = sorted(_find_key_files(home))
+    except FileNotFoundError:
+        paths = []
     except OSError as error:
-        raise KeyFileFailedError(f"{home}: {error.strerror}") from None
+        raise KeyFileFailedError(
+            f"{error.filename or home}: {error.strerror}; run it as the home's owner"
+        ) from None
     if not paths:
         raise KeyNotFoundError(f"{home} holds no keys; check the home directory")
     if len(paths) > KEYS_LISTED_MAX:
@@ -94,6 +103,22 @@ def collect_keys(home: Path) -> list[HeldKey]:
             raise KeyFileInvalidError(f"{path}: letters, digits, dots, dashes, underscores only; rename it")
         found.append(HeldKey(name, *read_key_file(path)))
     return found
+
+
+def _find_key_files(home: Path) -> Iterator[Path]:
+    """Yield the key files of a home's folders.
+
+    Raises:
+        OSError: a folder cannot be read; a glob would pass over it, and its keys would be in no backup.
+
+    """
+    for folder in home.iterdir():
+        if folder.is_dir() and folder.name != DISKS_OWN_FOLDER:
+            yield from (
+                path
+                for path in folder.iterdir()
+                if path.suffix == KEY_SUFFIX and not path.name.startswith(".")
+            )
 
 
 def write_backup(path: Path, passphrase: bytes, keys: list[HeldKey]) -> None:

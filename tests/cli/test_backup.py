@@ -14,6 +14,7 @@ from meter.key_backup import BACKUP_LABEL, KeyBackup, StoredKey
 from primitives.encoding import encode
 from primitives.sealing import open_sealed, seal
 from tests.cli.conftest import PASSPHRASE, Command, Ended
+from tests.cli.locked import lock_folder
 
 
 def list_files(directory: Path) -> dict[str, bytes]:
@@ -201,6 +202,17 @@ def test_a_home_whose_keys_are_not_sound_is_not_backed_up(
     ended = gridbft("keys", "backup", "--home", spoil(home), "-o", file)
     assert ended.code == code
     assert line in ended.line
+    assert not file.exists()
+
+
+def test_a_home_of_which_a_folder_cannot_be_read_is_not_backed_up_in_part(
+    gridbft: Command, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "wallets").mkdir()
+    file = tmp_path / "part.backup"
+    lock_folder(monkeypatch, home / "wallets")
+    ended = gridbft("keys", "backup", "--home", home, "-o", file)
+    assert (ended.code, "wallets: Permission denied" in ended.line) == (ExitCode.ERROR, True)
     assert not file.exists()
 
 

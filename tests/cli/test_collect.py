@@ -112,6 +112,12 @@ def test_a_home_without_collectors_says_so(gridbft: Command, home: Path) -> None
     assert json.loads(gridbft("meter", "status", "--home", home, "--json").out) == []
 
 
+def test_collectors_that_cannot_be_looked_at_are_not_said_to_be_none(gridbft: Command, home: Path) -> None:
+    (home / "collect").write_bytes(b"")
+    ended = gridbft("meter", "status", "--home", home)
+    assert (ended.code, "Not a directory" in ended.line) == (ExitCode.ERROR, True)
+
+
 def test_the_status_answers_every_question_about_a_collector(gridbft: Command, home: Path) -> None:
     (home / "collect").mkdir()
     state = CollectorState(
