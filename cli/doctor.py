@@ -242,15 +242,15 @@ def _is_locked(home: Path) -> bool:
     from node.errors import HomeError, NodeError
     from node.home_lock import hold_home
 
-    if not (home / "data" / "journal.lock").exists():
-        return False
     try:
+        if not (home / "data" / "journal.lock").exists():
+            return False
         with hold_home(home / "data"):
             return False
     except HomeError:
         return True
-    except NodeError:
-        return False
+    except (NodeError, OSError):
+        return False  # the checks of what is there say that it could not be looked at
 
 
 def _get_moment() -> "Moment":

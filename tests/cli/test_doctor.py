@@ -18,6 +18,7 @@ from meter.keystore import KeyKind, open_key
 from node.config import load_config
 from node.home import load_constitution, open_storage
 from tests.cli.conftest import PASSPHRASE, Command
+from tests.cli.locked import lock_folder
 from tests.integration.ports import find_free_ports
 
 
@@ -136,6 +137,19 @@ def test_a_home_that_somebody_holds_is_not_opened(examine: Check, home: Path) ->
         found["store"]["said"] == found["journal"]["said"] == "the node runs: it checked them when it started"
     )
     assert found["ports"]["level"] == "problem"  # whoever holds it listens nowhere
+
+
+def test_what_another_user_owns_is_a_warning_and_hides_no_other_check(
+    examine: Check, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_storage(home, load_constitution(home)):
+        pass
+    lock_folder(monkeypatch, home / "data")
+    found = examine(home)
+    for check in ("journal", "store"):
+        assert found[check]["level"] == "warning", found[check]
+        assert "could not be looked at" in found[check]["said"]
+    assert found["certificates"]["level"] == "ok"
 
 
 def test_a_home_that_is_none_is_refused(gridbft: Command, tmp_path: Path) -> None:
