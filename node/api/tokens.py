@@ -165,6 +165,9 @@ def _write_tokens(home: Path, tokens: list[StoredToken]) -> None:
         handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         with os.fdopen(handle, "wb") as file:
             file.write(msgspec.json.encode(_File(tokens)) + b"\n")
+            if os.geteuid() == 0:  # else the node, a user of its own, could not read what root wrote
+                owner = home.stat()
+                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
