@@ -152,7 +152,7 @@ async def open_server(
         raise AssertionError("a runner that was set up has a server")
     handler = guard(
         _translate_refusals(inner.request_handler),
-        lambda request: check_host(request, names),
+        lambda request: check_text(request) or check_host(request, names),
         count,
         fairness,
     )
@@ -163,6 +163,16 @@ async def open_server(
         server.pre_shutdown()
         await server.shutdown(SHUTDOWN_S)
         await runner.cleanup()
+
+
+def check_text(request: web.BaseRequest) -> web.Response | None:
+    """Refuse headers that are not UTF-8: whoever repeats them, as aiohttp does in its refusals, fails."""
+    try:
+        for _, value in request.raw_headers:
+            value.decode()
+    except UnicodeDecodeError:
+        return build_error(400, "BAD_REQUEST", "a header is not UTF-8 text")
+    return None
 
 
 def check_host(request: web.BaseRequest, names: frozenset[str]) -> web.Response | None:

@@ -164,6 +164,7 @@ class ApiConnection(web.RequestHandler):
         else:
             log.error("request_failed", exc_info=exc)
             response = build_error(500, "INTERNAL", "an error of the node; its log has the details")
+        response.headers.update(HEADERS)
         response.force_close()
         return response
 

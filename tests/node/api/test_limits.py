@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 
+import msgspec
 import pytest
 import uvloop
 
@@ -366,6 +367,32 @@ def test_what_is_no_http_is_refused_in_json(request_bytes: bytes) -> None:
             status, body = await rim.exchange(request_bytes)
             assert (status, json.loads(body)["error"]) == (400, "BAD_REQUEST")
             assert await is_answering(rim)
+
+    run(scenario())
+
+
+def test_a_refusal_of_what_is_no_http_does_not_tell_which_program_answers() -> None:
+    async def scenario() -> None:
+        async with open_rim() as rim:
+            reader, writer = await asyncio.open_connection("127.0.0.1", rim.port)
+            writer.write(b"\x00\r\n\r\n")
+            head = (await reader.read()).partition(b"\r\n\r\n")[0]
+            writer.close()
+            assert b"\r\nServer: gridbft\r\n" in head
+            assert b"aiohttp" not in head
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("odd", [b"\xff\xfe", b"\xed\xb3\xbf"])
+@pytest.mark.parametrize("header", [b"Authorization: Bearer ", b"Expect: ", b"Upgrade: ", b"X: "])
+def test_a_header_that_is_no_text_is_refused_before_anybody_repeats_it(header: bytes, odd: bytes) -> None:
+    async def scenario() -> None:
+        async with open_rim(config=msgspec.structs.replace(CONFIG, private_reads="token")) as rim:
+            for path in (b"/v1/meters", b"/v1/stream/transactions"):
+                head = b"GET " + path + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+                status, body = await rim.exchange(head + header + odd + b"\r\n\r\n")
+                assert (status, json.loads(body)["error"]) == (400, "BAD_REQUEST")
 
     run(scenario())
 
