@@ -14,6 +14,7 @@ from cli.collector_status import COLLECT_DIRECTORY
 from cli.console import print_json, print_line, talk
 from cli.failure import CliError, ExitCode, build_usage_error, find_expected
 from cli.keys import open_wallet_key
+from cli.money import count
 from cli.options import find_home
 from meter.collect.collector import Collector
 from meter.collect.delivery import Delivering, OtherKeyError, Patience, fetch_facts
@@ -182,12 +183,17 @@ class _Run:
         self._collector.write()
         for reason, number in sorted(state.dropped.items()):
             talk(f"  dropped {number} in all: {reason}")
-        talk(
-            f"{state.readings} readings made in all, {state.committed} committed with proof, {state.waiting} wait"
-        )
+        if state.last_seen is not None and not state.readings:
+            newest = format_time(self._collector.find_before().time_s)
+            talk(
+                f"  nothing that was seen is of the end of a slot after {newest}, where the meter's readings stand;"
+                f" the last was of {format_time(state.last_seen.time_s)}"
+            )
+        made = count(state.readings, "reading")
+        talk(f"{made} made in all, {state.committed} committed with proof, {state.waiting} wait")
         if state.waiting and not is_stopped:
             raise CliError(
-                f"{state.waiting} readings are not confirmed yet; they are kept: run the same command again",
+                f"{count(state.waiting, 'reading')} not confirmed yet, and kept: run the same command again",
                 ExitCode.OUTCOME_UNKNOWN,
             )
 

@@ -118,7 +118,8 @@ def _list_account(found: "StoredAccount") -> Iterator[str]:
     yield f"account      {found.account}"
     if isinstance(found.record, Mapping):
         for name, value in found.record.items():
-            yield f"{name:12} {value}"
+            told = ("yes" if value else "no") if isinstance(value, bool) else value
+            yield f"{name:12} {told}"
     yield f"{'settlement':12} {format_money(found.settlement_nano)}"
     yield f"{'coins':12} {found.coins}"
 

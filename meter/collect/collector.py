@@ -8,6 +8,7 @@ import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import assert_never
 
 from meter.collect.observation import Dropped, DropReason, LinkState, Observation, Observed
 from meter.collect.slots import MS_PER_S, WINDOW_S, Registers, check_reading, pick_reading
@@ -83,6 +84,8 @@ class Collector:
                 if not self._is_heard:  # a person who has just plugged it in wants to see that it speaks
                     self._is_heard = True
                     self.write()
+            case _:
+                assert_never(observed)
         if not 0 <= self.now_s - self.state.written_s < WRITE_S:
             self.write()
 
