@@ -303,6 +303,8 @@ def write_once(path: Path, content: bytes) -> None:
         KeyExistsError, KeyFileFailedError: nothing was created.
 
     """
+    if not path.name:  # a variable of the shell that is empty, most likely
+        raise _build_exists(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
     try:
         path.parent.mkdir(mode=OWNER_ONLY_DIRECTORY, parents=True, exist_ok=True)

@@ -142,6 +142,12 @@ def test_a_backup_is_made_once_and_never_over_another_file(gridbft: Command, hom
     assert kept.read_bytes() == content
 
 
+@pytest.mark.parametrize("name", ["", ".", "/"])
+def test_a_directory_in_the_place_of_a_backup_is_refused(gridbft: Command, home: Path, name: str) -> None:
+    ended = gridbft("keys", "backup", "--home", home, "-o", name)
+    assert (ended.code, "never overwritten" in ended.line) == (ExitCode.ERROR, True)
+
+
 def test_another_passphrase_opens_nothing(
     gridbft: Command, home: Path, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
