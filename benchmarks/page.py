@@ -69,7 +69,7 @@ def _select(run: Mapping[str, Any], adapter: str) -> list[Mapping[str, Any]]:
 
 def _plot_stick(axes: Any, run: Mapping[str, Any]) -> None:  # noqa: ANN401  # axes have no public type here
     confirmed, latency = axes
-    for adapter, colour in (("gridbft-batch", BATCH_COLOUR), ("gridbft-single", SINGLE_COLOUR)):
+    for adapter, colour in (("gridbft-stream", BATCH_COLOUR), ("gridbft-single", SINGLE_COLOUR)):
         runs = _select(run, adapter)
         offered = [each["result"]["offered_tx_s"] for each in runs]
         label = adapter.removeprefix("gridbft-")
@@ -101,7 +101,7 @@ def _plot_latencies(axis: Any, run: Mapping[str, Any]) -> None:  # noqa: ANN401 
 
 
 def _plot_cpu(axis: Any, run: Mapping[str, Any]) -> None:  # noqa: ANN401  # as above
-    runs = _select(run, "gridbft-batch")
+    runs = _select(run, "gridbft-stream")
     axis.loglog(
         [each["result"]["achieved_tx_s"] for each in runs],
         [each["cpu_us_per_tx"] for each in runs],

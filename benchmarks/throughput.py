@@ -15,12 +15,12 @@ import msgspec
 from benchmarks.harness.machine import Machine, describe_machine, measure_verify_us
 from benchmarks.harness.session import BenchError, Run, Session, open_session
 
-BATCH, SINGLE = "gridbft-batch", "gridbft-single"
+BATCH, SINGLE = "gridbft-stream", "gridbft-single"
+"""Many in one message of a websocket, and each in a request of its own."""
 CLIMB = 1.3
 FIRST_FRACTION = 0.08
 """The search begins at this fraction of the limit, which every machine so far has sustained."""
 BACK_OFF = 0.93
-KILL_AFTER_S = 3.0
 FAILOVER_FRACTION = 0.3
 IDLE_TX_S = 4.0
 """One at a time: the network is idle between two of them."""
@@ -38,6 +38,7 @@ class Profile:
     repeats: int = 5
     refinements: int = 3
     search_steps: int = 16
+    kill_after_s: float = 3.0
 
 
 PROFILES = {
@@ -45,7 +46,16 @@ PROFILES = {
     for each in (
         Profile("short", probe_s=3.0, load_s=5.0, repeats=3, refinements=2),
         Profile("standard"),
-        Profile("smoke", meters=20, probe_s=0.5, load_s=0.5, repeats=1, refinements=0, search_steps=2),
+        Profile(
+            "smoke",
+            meters=20,
+            probe_s=0.5,
+            load_s=0.5,
+            repeats=1,
+            refinements=0,
+            search_steps=1,
+            kill_after_s=1.0,
+        ),
     )
 }
 
@@ -177,10 +187,10 @@ class _Suite:
         process = next(each for each in self._session.bench.processes if each.name == primary)
 
         async def strike() -> None:
-            await asyncio.sleep(KILL_AFTER_S)
+            await asyncio.sleep(self._profile.kill_after_s)
             process.kill()
 
-        seconds = max(self._profile.load_s, KILL_AFTER_S + 3)
+        seconds = max(self._profile.load_s, 2 * self._profile.kill_after_s)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(strike())
             loading = tasks.create_task(

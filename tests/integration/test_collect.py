@@ -106,7 +106,18 @@ class Street:
             yield
 
     async def show(self, time_s: int) -> None:
-        await self.devices.show(time_s, {name: get_registers(name, time_s) for name in OPENING})
+        """Let it be that time, and every home see what its meter shows: a message that came later would be of later."""
+        registers = {name: get_registers(name, time_s) for name in OPENING}
+        await self.devices.show(time_s, registers)
+        for name, household in self.households.items():
+            state = household.collector.state
+            await until(
+                lambda state=state, shown=registers[name]: (
+                    state.last_seen is not None
+                    and (state.last_seen.import_wh, state.last_seen.export_wh) == shown
+                ),  # type: ignore[misc]
+                f"{name} has seen its meter of {time_s}: {state}",
+            )
 
     async def pass_end(self, slot: int) -> None:
         """Let the end of a slot pass; all three readings of it are on disk when this returns."""

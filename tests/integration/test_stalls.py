@@ -80,7 +80,7 @@ def test_with_two_then_three_then_all_of_four_killed_the_status_says_who_and_wha
         first.kill()
         silent = await read_network(community, ExitCode.UNHEALTHY)
         assert silent["problems"][0].endswith("none of 4 validators answers")
-        assert "no validator answered" in await refuse(community, "consensus", "show")
+        assert "nobody told a position" in await refuse(community, "consensus", "show")
         community.start()
         await wait_network(community, lambda told: bool(told["healthy"]), "all is well again")
         await community.check_acknowledged()
