@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from primitives.encoding import encode
-from primitives.hashing import compute_account_id, compute_transaction_id
+from primitives.hashing import compute_account_id
 from primitives.ids import AccountId, Digest, Height, Nonce
 from primitives.signing import SecretKey
 from vm.contracts.energy.calls import RegisterMeter, SubmitReading
@@ -70,8 +70,3 @@ def choose_opening(time_ms: int, slots: int) -> int:
     """Return the slot boundary, in UTC seconds, after which so many slots have passed at ``time_ms``."""
     now_s = time_ms // 1000
     return now_s - now_s % SLOT_S - slots * SLOT_S
-
-
-def compute_names(raws: list[bytes]) -> list[bytes]:
-    """Return the ids of raw transactions."""
-    return [bytes(compute_transaction_id(raw)) for raw in raws]
