@@ -143,12 +143,20 @@ def _copy(bundle: Path, path: Path) -> None:
     import os
     import tempfile
 
+    from node.observer.bundles import BUNDLE_BYTES_MAX
+
+    with bundle.open("rb") as source:
+        content = source.read(BUNDLE_BYTES_MAX)
     path.parent.mkdir(mode=0o700, exist_ok=True)
     descriptor, draft = tempfile.mkstemp(prefix=".", dir=path.parent)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(bundle.read_bytes())
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
+    if os.geteuid() == 0:  # the node reads it as the owner of its home, whoever typed the command
+        owner = path.parent.parent.stat()
+        for made in (path.parent, draft):
+            os.chown(made, owner.st_uid, owner.st_gid)
     Path(draft).rename(path)
 
 

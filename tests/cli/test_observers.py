@@ -1,6 +1,7 @@
 """Each operator decides whom its validator serves; an observer's home starts as whom its bundle says."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,17 @@ def test_who_is_added_is_listed_until_it_is_removed(gridbft: Command, network: P
     ended = gridbft("observers", "remove", "gateway", "--home", home)
     assert (ended.code, "is no observer of this validator" in ended.line) == (ExitCode.NOT_FOUND, True)
     assert "0 observers" in gridbft("observers", "list", "--home", home).out
+
+
+def test_what_is_added_belongs_to_the_homes_owner_whoever_adds_it(
+    gridbft: Command, network: Path, gateway: Path
+) -> None:
+    home = network / "node0"
+    if os.geteuid() == 0:  # anybody else owns every home that it can write to
+        os.chown(home, 65534, 65534)
+    assert gridbft("observers", "add", gateway / BUNDLE_NAME, "--home", home).code == ExitCode.OK
+    for made in (home / "observers", *(home / "observers").iterdir()):
+        assert (made.stat().st_uid, made.stat().st_gid) == (home.stat().st_uid, home.stat().st_gid)
 
 
 def test_another_observer_of_the_same_name_is_refused(

@@ -40,7 +40,7 @@ async def read_nothing(street: Street) -> asyncio.StreamWriter:
     return writer
 
 
-def test_64_listeners_and_slow_readers_hear_every_block_and_delay_none(
+def test_64_listeners_hear_every_block_and_commits_go_on_beside_16_that_read_nothing(
     street: Street, record_property: Callable[[str, object], None]
 ) -> None:
     async def act() -> None:
