@@ -30,6 +30,8 @@ T = TypeVar("T")
 WAIT_MS = 2000
 RETRY_S = 0.05
 """After a validator refused or did not answer: the next one is asked."""
+LOOK_S = 0.002
+"""While everything is proven, between two looks whether something was sent: no question goes to a validator."""
 ATTEMPTS_MAX = 400
 CONNECTIONS_MAX = 400
 """To one validator: below what it takes from one address."""
@@ -137,6 +139,7 @@ class _Gridbft:
         self._turn = count()
         self._height = 0
         self._newest = b""
+        self._proven = b""
 
     async def begin(self) -> None:
         """Learn where the chain stands."""
@@ -205,8 +208,8 @@ class _Gridbft:
 
     async def _await_height(self, url: str) -> None:
         """Wait until the newest transaction, or any after it, is certified: a long poll, no busy loop."""
-        if not self._newest:
-            await asyncio.sleep(RETRY_S)
+        if self._newest in {b"", self._proven}:
+            await asyncio.sleep(LOOK_S)
             return
         body = encode((self._newest,))
         async with self._session.post(
@@ -221,7 +224,9 @@ class _Gridbft:
             self._check(block)
             for transaction in block.transactions:
                 if transaction.rejection is None:
-                    on_confirmed(bytes.fromhex(transaction.id))
+                    name = bytes.fromhex(transaction.id)
+                    self._proven = name if name == self._newest else self._proven
+                    on_confirmed(name)
             self._height = block.height
 
     def _check(self, block: _Block) -> None:
