@@ -1,4 +1,6 @@
-"""Question 3: every meter reports in the same second; how long until the last receipt is believed, slot settled.
+"""Question 3: every meter reports in the same second; how long until the last receipt is believed.
+
+The slots wait for one silent meter and do not settle in it.
 
 `python -m benchmarks.burst 75 1000 -o benchmarks/results/burst.json`
 """

@@ -9,7 +9,7 @@ from pathlib import Path
 from time import time
 
 from cli.demo.processes import ValidatorProcess, build_environment, find_free_ports, run_validators
-from cli.network_spec import ConsensusSpec, EnergySpec, NetworkSpec, ValidatorSpec
+from cli.network_spec import EnergySpec, NetworkSpec, ValidatorSpec
 from cli.node_settings import build_node_config
 from cli.provision import Network, create_network
 from meter.client import Client, open_client
@@ -41,17 +41,11 @@ class BenchNetwork:
         }
 
 
-def found_network(
-    directory: Path,
-    validators: int = 4,
-    *,
-    is_settling: bool = False,
-    consensus: ConsensusSpec | None = None,
-) -> BenchNetwork:
+def found_network(directory: Path, validators: int = 4) -> BenchNetwork:
     """Make a network of the default settings in a new directory.
 
-    Slots settle when all meters have reported with ``is_settling`` and at the usual grace; without it they wait for
-    the whole correction window, so that a reading is a reading and nothing else.
+    Its slots wait for silent meters during the whole correction window, so that a reading is a reading and nothing
+    else: it settles no slot.
     """
     ports = find_free_ports(2 * validators)
     spec = NetworkSpec(
@@ -61,8 +55,7 @@ def found_network(
             ValidatorSpec(f"node{index}", "127.0.0.1", ports[2 * index], ports[2 * index + 1])
             for index in range(validators)
         ],
-        energy=EnergySpec(grace_s=300 if is_settling else CORRECTION_S, correction_s=CORRECTION_S),
-        consensus=consensus or ConsensusSpec(),
+        energy=EnergySpec(grace_s=CORRECTION_S, correction_s=CORRECTION_S),
     )
     passphrase = secrets.token_hex(16)
     network = create_network(

@@ -15,7 +15,6 @@ from benchmarks.harness.load import LoadOrder, LoadResult, Unit, write_units
 from benchmarks.harness.network import BenchNetwork, found_network, running
 from benchmarks.harness.processes import Usage, read_usage
 from benchmarks.harness.workload import SLOTS_MAX, Meters, choose_opening
-from cli.network_spec import ConsensusSpec
 from meter.client import Client
 from meter.outcomes import Committed
 from primitives.ids import Digest
@@ -140,13 +139,7 @@ class Session:
 
 
 @asynccontextmanager
-async def open_session(
-    validators: int = 4,
-    meters: int = 1000,
-    *,
-    is_settling: bool = False,
-    consensus: ConsensusSpec | None = None,
-) -> AsyncIterator[Session]:
+async def open_session(validators: int = 4, meters: int = 1000) -> AsyncIterator[Session]:
     """Make a network in a temporary directory, start it, register meters; everything is removed at the end.
 
     Raises:
@@ -155,9 +148,10 @@ async def open_session(
     """
     with tempfile.TemporaryDirectory(prefix="gridbft-bench-") as name:
         directory = Path(name)
-        bench = found_network(directory / "net", validators, is_settling=is_settling, consensus=consensus)
-        slots = SLOTS_MAX if not is_settling else 4
-        plan = Meters(meters, choose_opening(int(time() * 1000), slots), Digest(bench.anchor.genesis_hash))
+        bench = found_network(directory / "net", validators)
+        plan = Meters(
+            meters, choose_opening(int(time() * 1000), SLOTS_MAX), Digest(bench.anchor.genesis_hash)
+        )
         async with running(bench) as client:
             await _await_links(client, validators)
             await _register(client, bench, plan)
