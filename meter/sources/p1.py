@@ -99,6 +99,14 @@ class TelegramReader:
         """Return how much waits for its end."""
         return len(self._line) + len(self._telegram or b"")
 
+    def leave_link(self) -> Iterator[Dropped]:
+        """Forget what was heard before the line broke: half of one telegram and half of another are none."""
+        if self._telegram is not None:
+            yield Dropped(DropReason.TELEGRAM_CUT)
+        self._line.clear()
+        self._telegram = None
+        self._is_long_line = False
+
     def feed(self, data: bytes) -> Iterator[Telegram | Dropped]:
         """Yield what these bytes complete."""
         begin = 0

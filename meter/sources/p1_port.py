@@ -18,6 +18,8 @@ async def read_p1(
     async with aclosing(read_device(device, open_port)) as parts:
         async for part in parts:
             if isinstance(part, LinkState):
+                for cut in reader.leave_link():
+                    yield cut
                 yield part
                 continue
             for found in reader.feed(part):

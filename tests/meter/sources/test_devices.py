@@ -67,6 +67,21 @@ def test_a_bridge_that_hangs_up_in_the_middle_of_a_telegram_is_called_again() ->
     asyncio.run(act())
 
 
+def test_half_a_telegram_from_before_a_broken_line_is_never_joined_to_half_of_a_later_one() -> None:
+    async def act() -> None:
+        first = read_real("easymeter_q3d_d0")  # no checksum would tell that they are two
+        later = first.replace(b"52185.78", b"52199.78").replace(b"19949.3", b"19951.3")
+        middle = first.index(b"1-0:2.8.0")
+        server, port = await serve([first[:middle], later[middle:] + later])
+        async with server:
+            source = read_p1(parse_tcp(f"tcp://127.0.0.1:{port}"), lambda: nullcontext(-1), read_now)
+            found = await take(source, 1)
+        seen = [(each.import_wh, each.export_wh) for each in found if isinstance(each, Observation)]
+        assert seen == [(52_199_782, 19_951_322)]
+
+    asyncio.run(act())
+
+
 def test_a_bridge_that_is_not_there_yet_is_waited_for(unused_port: int) -> None:
     async def act() -> None:
         source = read_p1(parse_tcp(f"tcp://127.0.0.1:{unused_port}"), lambda: nullcontext(-1), read_now)
