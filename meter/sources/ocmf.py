@@ -33,6 +33,7 @@ from meter.collect.observation import (
 from meter.reading import MeterStatus, parse_status
 from meter.sources.follow import Begun, Line, follow_lines
 from primitives.ids import UnixMs, WattHours
+from primitives.text import to_line
 
 RECORD_BYTES_MAX = 64 * 1024
 """A record with all readings of a charge takes a few kB."""
@@ -161,7 +162,7 @@ def _read_observations(payload: Mapping[str, object]) -> Iterator[Observation]:
     readings = payload.get("RD")
     if not isinstance(readings, list) or not 1 <= len(readings) <= READINGS_MAX:
         raise DropError(DropReason.LINE_MALFORMED)
-    equipment = _get_text(payload, "MS", "")
+    equipment = to_line(_get_text(payload, "MS", ""))  # it is kept and shown
     known: dict[str, object] = {}
     registers: dict[str, dict[str, Decimal]] = {}
     statuses: dict[str, MeterStatus] = {}

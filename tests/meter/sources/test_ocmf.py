@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from meter.collect.observation import DropError, DropReason
 from meter.reading import MeterStatus
 from meter.sources.ocmf import METHOD_DEFAULT, METHODS, OcmfKeyError, check_record, read_public_key
+from primitives.text import LINE_CHARACTERS_MAX
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 # As a charger writes it: spaces and the order of names are its own, and signed as they stand.
@@ -48,6 +49,11 @@ def test_a_record_gives_the_registers_at_the_times_that_its_charger_signed() -> 
     assert (first.time_ms, first.import_wh, first.export_wh) == (1_532_430_902_250, 2_935_600, 0)
     assert (second.time_ms, second.import_wh) == (1_532_431_801_000, 2_936_750)
     assert first.equipment == "BQ27400330016"
+
+
+def test_a_meters_number_is_one_short_printable_line_whatever_its_charger_signed() -> None:
+    (first, _) = check_record(seal(change(MS="\ud800\x1b[2J" + "9" * 5_000)), KEY.public_key()).observations
+    assert first.equipment == "??[2J" + "9" * (LINE_CHARACTERS_MAX - 5)
 
 
 def test_no_byte_of_a_record_can_be_changed() -> None:
