@@ -31,6 +31,9 @@ SECRET_BYTES_MIN = 6
 
 SECRET_SUFFIXES = (".key", ".pem", ".pass", ".passphrase", ".token")
 ENTRIES_MAX = 2_000
+"""Files that are listed, and files of secrets that are read. What else lies in HOME does not count among the secrets: a
+store of a few gigabytes has as many files, and must not hide the keys behind it."""
+
 KEYS_DIRECTORY = "keys"
 
 
@@ -95,17 +98,18 @@ def find_secrets(home: Path, environment: Mapping[str, str]) -> Iterator[bytes]:
     for name, value in environment.items():
         if is_secret_name(name) or name.startswith("GRIDBFT_PASS"):
             yield from _split(value.encode())
-    for path in islice(home.rglob("*"), ENTRIES_MAX):
-        is_secret = (
-            path.suffix in SECRET_SUFFIXES or is_secret_name(path.name) or path.parent.name == KEYS_DIRECTORY
-        )
-        if not is_secret or not path.is_file() or path.is_symlink():
+    for path in islice(filter(_is_named_secret, home.rglob("*")), ENTRIES_MAX):
+        if not path.is_file() or path.is_symlink():
             continue
         try:
             with path.open("rb") as file:
                 yield from _split(file.read(SECRET_BYTES_MAX))
         except OSError:
             continue  # what cannot be read cannot have been collected
+
+
+def _is_named_secret(path: Path) -> bool:
+    return path.suffix in SECRET_SUFFIXES or is_secret_name(path.name) or path.parent.name == KEYS_DIRECTORY
 
 
 def hide(text: str, secrets: list[bytes]) -> str:

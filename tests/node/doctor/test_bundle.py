@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from node.doctor.bundle import LOG_BYTES_MAX, collect_parts, find_secrets, hide, write_bundle
+from node.doctor.bundle import ENTRIES_MAX, LOG_BYTES_MAX, collect_parts, find_secrets, hide, write_bundle
 from node.redaction import REDACTED
 
 SECRET = b"unusual-canary-0815"
@@ -55,6 +55,18 @@ def test_secrets_are_the_environments_the_keys_and_what_is_named_like_one(tmp_pa
         b"word of a shell",
         b"of a broker",
     }
+
+
+def test_a_store_of_many_files_hides_no_secret_from_the_search(tmp_path: Path) -> None:
+    store = tmp_path / "data/leveldb"
+    store.mkdir(parents=True)
+    for number in range(ENTRIES_MAX):
+        (store / f"{number:06d}.ldb").touch()
+    for place in ("aaa.key", "keys/node.key", "zzz.token"):  # whichever way the file system lists them
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / place).write_bytes(f"canary of {place}".encode())
+    found = set(find_secrets(tmp_path, {}))
+    assert found == {b"canary of aaa.key", b"canary of keys/node.key", b"canary of zzz.token"}
 
 
 def test_only_the_end_of_a_long_log_is_packed_and_a_missing_one_is_told(tmp_path: Path) -> None:
