@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING
 
 from cli.console import JSON_SEPARATORS, talk
 from cli.money import format_money
+from primitives.limits import TRANSACTION_BYTES_MAX
+from primitives.text import to_line
 
 if TYPE_CHECKING:
     from node.inspected_chain import StatePage, StoredAccount, StoredBlock, StoredTransaction
     from node.inspected_journal import ShownJournal
     from node.state_records import StateEntry
+
+ARGUMENTS_CHARACTERS_MAX = 4 * TRANSACTION_BYTES_MAX
+"""All of a transaction's: bytes are two digits each, and every field has its name beside it."""
 
 
 def list_block(found: "StoredBlock") -> Iterator[str]:
@@ -30,14 +35,15 @@ def list_block(found: "StoredBlock") -> Iterator[str]:
         yield f"DAMAGED: {found.problem}"
     yield f"{found.transactions} transactions"
     for each in found.page:
-        yield f"  {each.place:4} {each.id}  {each.call}  {each.account_name or each.account}  {show_result(each)}"
+        who = each.account_name or each.account
+        yield f"  {each.place:4} {each.id}  {to_line(each.call)}  {who}  {show_result(each)}"
 
 
 def list_transaction(found: "StoredTransaction") -> Iterator[str]:
     """Yield a transaction with its arguments."""
     yield f"{show_result(found)}, in block {found.height} at place {found.place}"
-    yield f"call         {found.call}"
-    yield f"arguments    {show_value(found.arguments)}"
+    yield f"call         {to_line(found.call)}"
+    yield f"arguments    {to_line(show_value(found.arguments), ARGUMENTS_CHARACTERS_MAX)}"
     yield f"account      {found.account}" + (f" ({found.account_name})" if found.account_name else "")
     yield f"public key   {found.public_key}"
     yield f"nonce        {found.nonce}, valid until block {found.valid_until}" + (

@@ -13,6 +13,8 @@ from cli.moments import format_moment
 from cli.money import count, format_kwh, format_money
 from cli.options import HomeOption, JsonOption, find_home
 from primitives.encoding import Struct
+from primitives.limits import TRANSACTION_BYTES_MAX
+from primitives.text import to_line
 
 if TYPE_CHECKING:
     from meter.verification import (
@@ -29,6 +31,9 @@ TOTALS = (
     *("grid_bought_wh", "grid_sold_wh", "agreed_nano", "net_nano", "alone_nano"),
 )
 """The sums that a bill shows in JSON."""
+
+SENTENCE_CHARACTERS_MAX = 4 * TRANSACTION_BYTES_MAX
+"""All fields of a call by their names: what a block holds and refused may have said anything."""
 
 
 def verify(
@@ -70,17 +75,18 @@ def verify(
 
 
 def tell(found: "Verified") -> list[str]:
-    """Return what is proven, in sentences; the last one says who signed."""
+    """Return what is proven, in printable sentences; the last one says who signed."""
     from meter.verification import VerifiedBalance, VerifiedBill, VerifiedReceipt
 
-    signed = _tell_signers(found.certification)
     match found:
         case VerifiedReceipt():
-            return [*_tell_receipt(found), signed]
+            sentences = _tell_receipt(found)
         case VerifiedBalance():
-            return [*_tell_balance(found), signed]
+            sentences = _tell_balance(found)
         case VerifiedBill():
-            return [*_tell_bill(found), signed]
+            sentences = _tell_bill(found)
+    sentences.append(_tell_signers(found.certification))
+    return [to_line(sentence, SENTENCE_CHARACTERS_MAX) for sentence in sentences]
 
 
 def describe(found: "Verified | Problem") -> dict[str, object]:

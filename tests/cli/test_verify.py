@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 
 from cli.failure import ExitCode
-from meter.verification import Problem, Verifier
+from cli.verify import tell
+from meter.verification import Certification, Problem, VerifiedReceipt, Verifier
 from tests.cli.conftest import Command, Ended
 from tests.cli.test_across_epochs import Desk, open_desk
 from tests.node.api.rim import open_rim, run
 from tests.node.community import Community, build_settled_community, make_meter_account
 from vm.genesis import decode_genesis
+from vm.receipt import Receipt, Rejection
+from vm.transaction import Call, Transaction
 
 ASKED = {
     "bill": ("bill", "home-0", "--day", "0", "--save"),
@@ -52,6 +55,16 @@ def test_what_was_kept_is_proven_without_a_validator_after_two_changes_of_them(
             assert isinstance(verifier.verify(bytes(changed)), Problem), place
 
     run(scenario())
+
+
+def test_what_a_refused_transaction_says_comes_to_no_terminal_as_it_is() -> None:
+    call = Call("\x1b[2J\x9b", "grant\u202e\n", b"")
+    transaction = Transaction(1, bytes(8), bytes(16), bytes(32), 0, 9, call, bytes(64))
+    receipt = Receipt(bytes(32), Rejection.CONTRACT_UNKNOWN, consumed=False)
+    certification = Certification("street", "EUR", 1, 0, 0, ("node0",), 4, 3)
+    sentences = tell(VerifiedReceipt(certification, 1, 0, 0, receipt, transaction, None))
+    assert f"  account {bytes(16).hex()} asked ?[2J?: grant??" in sentences
+    assert all(sentence.isprintable() for sentence in sentences)
 
 
 @pytest.mark.parametrize(
