@@ -29,7 +29,10 @@ def create(
     from cli.client_settings import open_client_home
     from cli.passphrase import read_passphrase
     from meter.keystore import KEY_SUFFIX, KeyKind, KeystoreError, create_key
+    from vm.genesis import is_name_sound
 
+    if not is_name_sound(name):
+        raise build_usage_error(f"{name!r} is no name: 1 to 32 letters, digits, dots, dashes, underscores")
     if kind not in CREATED_KINDS:
         raise build_usage_error(f"--kind {kind}: {' or '.join(CREATED_KINDS)}")
     path = open_client_home(find_home(home)).wallets / f"{name}{KEY_SUFFIX}"

@@ -58,8 +58,9 @@ def test_show_of_an_unknown_key_is_not_found(tmp_path: Path, gridbft: Command) -
 @pytest.mark.parametrize("name", ["../alice", "a b", "", "x" * 33])
 def test_a_name_that_is_no_name_is_refused(tmp_path: Path, gridbft: Command, name: str) -> None:
     ended = gridbft("wallet", "create", name, "--home", tmp_path)
-    assert ended.code == ExitCode.ERROR
-    assert "key name" in ended.line
+    assert ended.code == ExitCode.USAGE
+    assert "is no name: 1 to 32 letters" in ended.line
+    assert not (tmp_path / "wallets").exists()
 
 
 def test_another_kind_than_a_wallets_is_a_usage_error(tmp_path: Path, gridbft: Command) -> None:
