@@ -226,10 +226,12 @@ def _standard_output() -> Iterator[BinaryIO]:
     sys.stdout.flush()
     try:
         yield sys.stdout.buffer
-    except BrokenPipeError:
+    except OSError as error:
         # Python flushes it once more at the end, into nothing then.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise CliError("nobody reads standard output any more: what was read is a part") from None
+        if isinstance(error, BrokenPipeError):
+            raise CliError("nobody reads standard output any more: what was read is a part") from None
+        raise CliError(f"standard output: {error.strerror}; what was written is a part") from None
 
 
 def _encode_lines(rows: "Iterable[dict[str, object]]") -> Iterator[bytes]:

@@ -206,6 +206,14 @@ def test_who_stops_reading_is_told_so_without_a_traceback(kept: Path) -> None:
     assert ended.stderr == "gridbft: nobody reads standard output any more: what was read is a part\n"
 
 
+def test_a_full_disk_behind_standard_output_is_told_as_such_and_not_as_the_homes(kept: Path) -> None:
+    command = [sys.executable, "-m", "cli", "export", "ledger", "--home", str(kept)]
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.returncode == ExitCode.ERROR
+    assert ended.stderr == ("gridbft: standard output: No space left on device; what was written is a part\n")
+
+
 def test_a_long_history_is_given_row_by_row(tmp_path: Path) -> None:
     home = build_home(tmp_path / "node0").path
     constitution = load_constitution(home)
