@@ -5,7 +5,9 @@ has other bytes there was truncated and written anew, though it may be longer th
 """
 
 import asyncio
+import errno
 import os
+import stat
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +60,7 @@ class LineFollower:
         """Yield all that was written since the last look.
 
         Raises:
-            OSError: there is no such file, or it cannot be read.
+            OSError: there is no such file, it is none that can be read twice, or it cannot be read.
 
         """
         if self._descriptor is None:
@@ -79,7 +81,10 @@ class LineFollower:
         self._is_long = False
 
     def _open(self) -> Iterator[Step]:
-        self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        """Open what is there now, without waiting for it: opening a pipe would stand still until somebody writes."""
+        self._descriptor = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+            raise OSError(errno.EINVAL, "no regular file: it cannot be read from its beginning again")
         self._rewind()
         yield LinkState()
         yield Begun()

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from meter.sources.csv_follow import read_csv
 from meter.sources.follow import Begun, Line, LineFollower
 from primitives.ids import UnixMs
 
+LONG_S = 30.0
 HEADING = "time_utc,import_wh,export_wh,meter,status"
 
 
@@ -29,6 +31,11 @@ def follower(path: Path) -> LineFollower:
 def append(path: Path, text: str) -> None:
     with path.open("a", encoding="utf-8") as file:
         file.write(text)
+
+
+def replace(path: Path, text: str) -> None:
+    path.rename(path.with_suffix(".old"))
+    append(path, text)
 
 
 def look(follower: LineFollower) -> list[str]:
@@ -82,6 +89,25 @@ def test_a_line_beyond_its_bound_is_dropped_whole_and_nothing_grows(
 def test_a_file_that_is_not_there_says_so(follower: LineFollower) -> None:
     with pytest.raises(FileNotFoundError):
         list(follower.look())
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_regular_file_is_told_once_and_holds_nothing_up(
+    path: Path, make: Callable[[Path], None]
+) -> None:
+    """Opening a pipe for reading waits for who writes, and a directory opens and cannot be read."""
+
+    async def act() -> None:
+        make(path)
+        async with asyncio.timeout(LONG_S), aclosing(read_csv(path, "CL01", is_followed=True)) as source:
+            told = await anext(source)
+            assert told == LinkState("no regular file: it cannot be read from its beginning again")
+            replace(path, f"{HEADING}\n2026-01-01T00:00:00Z,5,6,CL01,G\n")
+            found = [await anext(source), await anext(source)]
+            assert found[0] == LinkState()
+            assert isinstance(found[1], Observation)
+
+    asyncio.run(act())
 
 
 def test_random_appends_rotations_and_truncations_lose_and_double_nothing(path: Path) -> None:
