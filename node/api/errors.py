@@ -10,6 +10,9 @@ PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER_S = 1
 """After what a client comes back when something is full: a block or two later."""
 
+COME_BACK = frozenset({429, 503})
+"""Statuses that say "not now": each answer with one of them says when, whoever gives it."""
+
 HTTP_NAMES = {
     400: "BAD_REQUEST",
     404: "NOT_FOUND",
@@ -53,9 +56,12 @@ class ApiProblem(Exception):  # noqa: N818  # it is an answer, and most are the 
 def build_error(
     status: int, name: str, detail: str, headers: dict[str, str] | None = None, **fields: object
 ) -> web.Response:
-    """Return a problem document (RFC 9457); ``fields`` stand beside its name."""
+    """Return a problem document (RFC 9457); ``fields`` stand beside its name, and when to come back in its head."""
     body = encode_problem(status, name, detail, **fields)
-    return web.Response(status=status, body=body, content_type=PROBLEM_JSON, headers=headers)
+    again = {"Retry-After": str(RETRY_AFTER_S)} if status in COME_BACK else {}
+    return web.Response(
+        status=status, body=body, content_type=PROBLEM_JSON, headers={**again, **(headers or {})}
+    )
 
 
 def encode_problem(status: int, name: str, detail: str, **fields: object) -> bytes:
@@ -93,4 +99,4 @@ def refuse_unknown(what: str) -> ApiProblem:
 
 def refuse_busy(detail: str, name: str = "BUSY") -> ApiProblem:
     """Return the refusal of something that has no room now."""
-    return ApiProblem(503, name, detail, retry_after_s=RETRY_AFTER_S)
+    return ApiProblem(503, name, detail)

@@ -189,7 +189,8 @@ def _describe_headers() -> dict[str, Any]:
         name: {"required": True, "schema": {"type": "string", "const": value}}
         for name, value in HEADERS.items()
     }
-    again = {"schema": {"type": "integer", "minimum": 0}, "description": "seconds, after which to come back"}
+    seconds = {"type": "integer", "minimum": 0}
+    again = {"required": True, "schema": seconds, "description": "seconds, after which to come back"}
     allow = {"schema": {"type": "string"}, "description": "the methods that the address takes"}
     upgrade = {"schema": {"type": "string", "const": "websocket"}, "description": "what to ask for"}
     scheme = {"schema": {"type": "string", "const": "Bearer"}, "description": "how to show a token"}

@@ -1,5 +1,7 @@
 import pytest
 
+from node.api.errors import ApiProblem, build_error
+from node.api.problems import PROBLEMS
 from node.config import ApiConfig
 from node.errors import NodeError, PortBusyError
 from tests.node.api.rim import open_rim, run
@@ -49,10 +51,21 @@ def test_a_supervisor_hears_that_the_node_lives_and_why_it_is_not_ready() -> Non
             status, answer = await rim.get("/readyz")
             assert (status, answer["error"]) == (503, "NOT_READY")
             assert "2 are needed" in answer["detail"]
+            async with rim.client.get(rim.url("/readyz")) as response:
+                assert response.headers["Retry-After"] == "1"
         async with open_rim() as rim:
             assert (await rim.get("/readyz"))[0] == 200
 
     run(scenario())
+
+
+@pytest.mark.parametrize("name", [name for name, each in PROBLEMS.items() if each.status in {429, 503}])
+def test_who_is_told_not_now_is_told_when_to_come_back(name: str) -> None:
+    status = PROBLEMS[name].status
+    assert build_error(status, name, "not now").headers["Retry-After"] == "1"
+    assert ApiProblem(status, name, "not now").build_response().headers["Retry-After"] == "1"
+    later = ApiProblem(status, name, "not now", retry_after_s=7).build_response()
+    assert later.headers["Retry-After"] == "7"
 
 
 def test_answers_tell_no_library_and_may_not_be_kept() -> None:
