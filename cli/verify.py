@@ -76,17 +76,20 @@ def verify(
 
 def tell(found: "Verified") -> list[str]:
     """Return what is proven, in printable sentences; the last one says who signed."""
+    sentences = [*_tell_content(found), _tell_signers(found.certification)]
+    return [to_line(sentence, SENTENCE_CHARACTERS_MAX) for sentence in sentences]
+
+
+def _tell_content(found: "Verified") -> list[str]:
     from meter.verification import VerifiedBalance, VerifiedBill, VerifiedReceipt
 
     match found:
         case VerifiedReceipt():
-            sentences = _tell_receipt(found)
+            return _tell_receipt(found)
         case VerifiedBalance():
-            sentences = _tell_balance(found)
+            return _tell_balance(found)
         case VerifiedBill():
-            sentences = _tell_bill(found)
-    sentences.append(_tell_signers(found.certification))
-    return [to_line(sentence, SENTENCE_CHARACTERS_MAX) for sentence in sentences]
+            return _tell_bill(found)
 
 
 def describe(found: "Verified | Problem") -> dict[str, object]:
