@@ -35,6 +35,7 @@ BINARY_TYPES = frozenset({"application/octet-stream", "application/msgpack", "ap
 JSON_TYPES = frozenset({"application/json"})
 
 _HEX_DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_HEX_ACCOUNT = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,16}", re.ASCII)
 _BYTES_ARRAY = msgspec.msgpack.Decoder(list[bytes])
 
@@ -251,13 +252,12 @@ def get_account_id(request: web.Request, name: str) -> bytes:
         ApiProblem: it is none.
 
     """
-    try:
-        account = bytes.fromhex(request.query.get(name, ""))
-    except ValueError:
-        raise refuse_parameter(name, "an account's id in hexadecimal is expected") from None
-    if account and len(account) != ACCOUNT_BYTES:
-        raise refuse_parameter(name, f"an id has {2 * ACCOUNT_BYTES} digits")
-    return account
+    text = request.query.get(name, "")
+    if text and _HEX_ACCOUNT.fullmatch(text) is None:
+        raise refuse_parameter(
+            name, f"an account's id is expected, {2 * ACCOUNT_BYTES} lower-case hexadecimal digits"
+        )
+    return bytes.fromhex(text)
 
 
 def get_wait_ms(request: web.Request) -> int:

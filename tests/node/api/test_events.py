@@ -150,6 +150,8 @@ def test_homes_come_a_page_at_a_time_each_once(monkeypatch: pytest.MonkeyPatch) 
         (f"/v1/events/{FIRST_SLOT_S}?proof=x", 400),
         (f"/v1/events/{FIRST_SLOT_S}?after=zz", 400),
         (f"/v1/events/{FIRST_SLOT_S}?after=00", 400),
+        (f"/v1/events/{FIRST_SLOT_S}?after={'AA' * 16}", 400),
+        (f"/v1/events/{FIRST_SLOT_S}?after={'aa%20' * 16}", 400),
     ],
 )
 def test_questions_about_events_that_make_no_sense_are_refused(path: str, status: int) -> None:

@@ -115,6 +115,7 @@ def test_meters_are_listed_and_shown() -> None:
             assert (await rim.get("/v1/meters/utility"))[0] == 404
             assert (await rim.get("/v1/meters?after=xyz"))[0] == 400
             assert (await rim.get("/v1/meters?after=abcd"))[0] == 400
+            assert (await rim.get("/v1/meters?after=" + "%20".join(["aa"] * 16)))[0] == 400
             assert (await rim.get(f"/v1/meters/{'x' * 65}"))[0] == 400
 
     run(scenario())
