@@ -7,7 +7,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from cli.console import print_json, print_line, talk
-from cli.failure import CliError, ExitCode
+from cli.failure import CliError, ExitCode, build_usage_error
 from cli.moments import format_moment
 from cli.options import HomeOption, JsonOption, find_home
 
@@ -21,7 +21,10 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The reader: a
 def add(name: NameArgument, home: HomeOption = None) -> None:
     """Make a token for a reader of the node in HOME, and print it: it is told nowhere else, the node keeps a hash."""
     from node.api.tokens import add_token
+    from vm.genesis import is_name_sound
 
+    if not is_name_sound(name):
+        raise build_usage_error(f"{name!r} is no name: 1 to 32 letters, digits, dots, dashes, underscores")
     directory = find_home(home)
     if not directory.is_dir():
         raise CliError(f"{directory}: no such directory; name the node's home", ExitCode.USAGE)

@@ -29,6 +29,7 @@ def test_a_token_is_printed_once_kept_as_a_hash_listed_and_revoked(tmp_path: Pat
 
 def test_what_is_no_home_or_a_damaged_file_is_refused_in_one_line(tmp_path: Path, gridbft: Command) -> None:
     assert gridbft("tokens", "add", "gateway", "--home", tmp_path / "nowhere").code == ExitCode.USAGE
+    assert gridbft("tokens", "add", "a b", "--home", tmp_path).code == ExitCode.USAGE
     (tmp_path / FILE_NAME).write_text("{")
     for command in (("add", "gateway"), ("list",), ("revoke", "gateway")):
         ended = gridbft("tokens", *command, "--home", tmp_path)
