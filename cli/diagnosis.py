@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from statistics import median_low
 
+from cli.peers import format_duration
 from meter.answers import StallAnswer, StatusAnswer
 from primitives.quorum import get_quorum
 from primitives.text import to_line
@@ -150,10 +151,17 @@ def _find_laggards(told: Sequence[StatusAnswer], *, is_stalled: bool) -> list[st
             problems.append(f"{name}, an observer, does not follow: {_show(answer.waiting)}")
         elif answer.waiting is not None and not is_stalled:
             problems.append(f"{name} takes no part, the others commit without it: {_show(answer.waiting)}")
-        missing = [str(peer.get("name")) for peer in answer.peers if not is_connected(peer)]
+        missing = [_tell_missing(peer) for peer in answer.peers if not is_connected(peer)]
         if missing and not is_stalled:
-            problems.append(f"{name} has no link to {', '.join(map(_show, missing))}")
+            problems.append(f"{name} has no link to {', '.join(missing)}")
     return problems
+
+
+def _tell_missing(peer: Mapping[str, object]) -> str:
+    """Return who is missing, and for how long as far as it is told."""
+    since_s = peer.get("since_s")
+    told = f" (for {format_duration(since_s)})" if isinstance(since_s, int | float) else ""
+    return f"{_show(str(peer.get('name')))}{told}"
 
 
 def _find_wrong_clocks(told: Sequence[StatusAnswer], drift_ms: int) -> list[str]:

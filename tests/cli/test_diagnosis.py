@@ -153,6 +153,13 @@ def test_a_missing_link_is_named() -> None:
     assert lines_of(status(0, 3), status(1)) == ("node0 has no link to node3",)
 
 
+def test_a_missing_validator_is_named_with_how_long_it_has_been_so() -> None:
+    told = status(0, 2, 3)
+    for peer, since_s in zip(told.peers, (1.0, 75.2, "long ago"), strict=True):
+        peer["since_s"] = since_s
+    assert lines_of(told, status(1)) == ("node0 has no link to node2 (for 1 min 15 s), node3",)
+
+
 @pytest.mark.parametrize(
     ("clocks", "said"),
     [
