@@ -4,7 +4,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ from cli.options import find_home
 from meter.collect.collector import Collector
 from meter.collect.delivery import Delivering, OtherKeyError, Patience, fetch_facts
 from meter.collect.observation import Observed
-from meter.collect.state import CollectorState, read_state
+from meter.collect.state import CollectorState, Facts, read_state
 from meter.keystore import KeyKind, KeystoreError, OpenedKey, list_keys
 from meter.proofs import build_trust_anchor
 from meter.reading import Reading
@@ -27,6 +27,7 @@ from meter.signer import Signer
 from meter.sources.table import format_time
 from meter.spool import Spool, SpoolError, open_spool
 from meter.validators import ClientError, ClientSettings, NotFoundError
+from primitives.ids import Nonce
 from primitives.text import to_line
 from vm.genesis import Genesis, is_name_sound
 
@@ -68,6 +69,8 @@ def collect(wish: Wish, source: str, observe: Callable[[str], AsyncGenerator[Obs
     for library in LIBRARIES:  # what they would say stands in the link's state
         logging.getLogger(library).setLevel(logging.CRITICAL + 1)
     try:
+        if not path.with_suffix(".db").exists():  # whoever has a spool is not fed by hand any more
+            asyncio.run(_check_registered(home, genesis, key, name))
         with open_spool(path.with_suffix(".db"), genesis.compute_hash()) as spool:
             state = read_state(path, name)
             state.source = source
@@ -80,6 +83,52 @@ def collect(wish: Wish, source: str, observe: Callable[[str], AsyncGenerator[Obs
         if expected is None:
             raise
         raise CliError(str(expected)) from None
+
+
+async def _check_registered(home: ClientHome, genesis: Genesis, key: OpenedKey, name: str) -> None:
+    """Refuse a first start that could not begin, before it leaves anything behind.
+
+    Raises:
+        CliError: no validator answers, or the meter is none of this key.
+
+    """
+    async with _open_client(home, genesis) as client:
+        try:
+            await _fetch_facts(
+                client, name, Signer(key.key, key.label.account, genesis.compute_hash()), genesis
+            )
+        except ClientError as error:
+            raise _build_first_start(error, name) from None
+
+
+async def _fetch_facts(client: "Client", name: str, signer: Signer, genesis: Genesis) -> tuple[Facts, Nonce]:
+    """Return what the ledger knows of a meter, and the nonce that it has not used.
+
+    Raises:
+        CliError: it is not registered, or has another key.
+        ClientError: no validator answers.
+
+    """
+    try:
+        return await fetch_facts(client, signer.account, signer.key.public, genesis.energy.slot_s)
+    except NotFoundError:
+        raise CliError(
+            f"{name} is not registered; the utility does it: gridbft meter register {name}",
+            ExitCode.NOT_FOUND,
+        ) from None
+    except OtherKeyError as error:
+        raise CliError(f"{name}: {error}", ExitCode.NOT_ALLOWED) from None
+
+
+def _build_first_start(error: ClientError, name: str) -> CliError:
+    return CliError(f"{error}; the first start needs a validator, to learn from when on {name} is read")
+
+
+def _open_client(home: ClientHome, genesis: Genesis) -> "AbstractAsyncContextManager[Client]":
+    from meter.client import open_client
+
+    patience = replace(PATIENCE, token=home.read_token())
+    return open_client(home.get_urls(), build_trust_anchor(genesis), patience)
 
 
 class _Run:
@@ -104,11 +153,7 @@ class _Run:
         self._problem: str | None = None
 
     async def run(self, observe: Callable[[str], AsyncGenerator[Observed, None]]) -> None:
-        from meter.client import open_client
-
-        anchor = build_trust_anchor(self._genesis)
-        patience = replace(PATIENCE, token=self._home.read_token())
-        async with open_client(self._home.get_urls(), anchor, patience) as client:
+        async with _open_client(self._home, self._genesis) as client:
             await self._learn(client)
             delivering = Delivering(self._collector, client, Patience())
             is_stopped = await self._work(delivering, observe)
@@ -135,21 +180,10 @@ class _Run:
         collector = self._collector
         state, signer = collector.state, collector.signer
         try:
-            facts, nonce = await fetch_facts(
-                client, signer.account, signer.key.public, self._genesis.energy.slot_s
-            )
-        except NotFoundError:
-            raise CliError(
-                f"{state.meter} is not registered; the utility does it: gridbft meter register {state.meter}",
-                ExitCode.NOT_FOUND,
-            ) from None
-        except OtherKeyError as error:
-            raise CliError(f"{state.meter}: {error}", ExitCode.NOT_ALLOWED) from None
+            facts, nonce = await _fetch_facts(client, state.meter, signer, self._genesis)
         except ClientError as error:
             if state.facts is None or state.facts.account != signer.account.hex():
-                raise CliError(
-                    f"{error}; the first start needs a validator, to learn from when on {state.meter} is read"
-                ) from None
+                raise _build_first_start(error, state.meter) from None
             state.network_problem = to_line(str(error))
             talk(f"{state.meter}: no validator answers; readings wait in the spool")
             return

@@ -156,7 +156,8 @@ def _check_not_collected(home: "ClientHome", names: "Iterable[str]") -> None:
     from cli.collector_status import COLLECT_DIRECTORY
 
     for name in names:
-        if (home.directory / COLLECT_DIRECTORY / f"{name}.db").exists():
+        spool = home.directory / COLLECT_DIRECTORY / f"{name}.db"
+        if spool.exists() and spool.stat().st_size:  # an empty file is what a full disk left
             raise build_usage_error(
                 f"{name} is collected here ({COLLECT_DIRECTORY}/{name}.db), which submits its readings; "
                 "a slot that was missed is in the next register"
@@ -293,7 +294,8 @@ def _report(count: Count, *, as_json: bool) -> None:
                 talk(f"  {name} refused: {reason}")
         raise build_refusal(count.refusals[0][1])
     if count.unknown:
+        many = f"{count.unknown} readings are" if count.unknown > 1 else "1 reading is"
         raise CliError(
-            f"{count.unknown} readings are not confirmed yet; kept in {SPOOL_NAME}: run the same command again",
+            f"{many} not confirmed yet; kept in {SPOOL_NAME}: run the same command again",
             ExitCode.OUTCOME_UNKNOWN,
         )

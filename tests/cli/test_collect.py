@@ -71,6 +71,19 @@ def test_the_first_start_needs_a_validator_and_says_so(gridbft: Command, home: P
     assert "the first start needs a validator" in ended.line
 
 
+def test_a_first_start_that_could_not_begin_leaves_a_meter_that_can_be_fed_by_hand(
+    gridbft: Command, home: Path
+) -> None:
+    nowhere = ("--home", home, "--node", "http://127.0.0.1:9")
+    assert gridbft("collect", "p1", "--device", "/dev/null", *nowhere).code == ExitCode.ERROR
+    assert not (home / "collect").exists()
+    (home / "collect").mkdir()
+    (home / "collect" / "alder.db").touch()  # as where the disk was full
+    reading = ("--time", "2026-01-01T00:15:00Z", "--import-wh", 1, "--export-wh", 1)
+    ended = gridbft("submit", "reading", "alder", *reading, *nowhere)
+    assert (ended.code, "is collected here" in ended.line) == (ExitCode.ERROR, False)
+
+
 @pytest.mark.parametrize(
     ("library", "module", "arguments"),
     [
@@ -98,7 +111,7 @@ def test_without_the_extra_the_command_says_what_to_install(
 
 def test_a_collected_meter_is_not_fed_by_hand_beside(gridbft: Command, home: Path) -> None:
     (home / "collect").mkdir()
-    (home / "collect" / "alder.db").touch()
+    (home / "collect" / "alder.db").write_bytes(b"a spool")
     reading = ("--time", "2026-01-01T00:15:00Z", "--import-wh", 1, "--export-wh", 1)
     ended = gridbft("submit", "reading", "alder", *reading, "--home", home)
     assert ended.code == ExitCode.USAGE
