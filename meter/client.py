@@ -1,18 +1,15 @@
 """A client of several validators that trusts none of them.
+
 It takes a transaction to any validator that answers, waits, and believes only what a quorum signed, verified offline
 against the genesis. Who shows something forged, or another genesis, is not asked again. Everything is bounded.
 """
 
 import asyncio
-import os
-import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from time import monotonic
 from typing import TypeVar
 from urllib.parse import quote
-
-import aiohttp
 
 from consensus.messages import Handover
 from meter.answers import (
@@ -43,6 +40,7 @@ from meter.proofs import (
     read_certificate,
     read_certified_receipt,
 )
+from meter.transport import HttpTransport, open_session
 from meter.validators import (
     STATUS_OK_MAX,
     Answer,
@@ -53,7 +51,6 @@ from meter.validators import (
     Validator,
     ValidatorFailedError,
     Validators,
-    build_headers,
     read_json,
 )
 from primitives.encoding import DecodeError, encode
@@ -66,15 +63,11 @@ from vm.transaction import SealedTransaction
 T = TypeVar("T")
 Proven = TypeVar("Proven")
 
-ANSWER_BYTES_MAX = 4 * 1024 * 1024
-"""100 proofs with certificates of 80 validators take 2.5 MB in base64."""
 PROOFS_PER_REQUEST = 100
 SUBMIT_BYTES_MAX = 256 * 1024
 """A thousand readings; more go in several requests."""
 WAIT_MS_MAX = 10_000
 """How long one request waits at the validator: the API allows 30 s, less notices a dead validator sooner."""
-CONNECTIONS_MAX = 16
-"""Open at once, to all validators together."""
 REJECTIONS = frozenset(Rejection)
 
 
@@ -89,78 +82,9 @@ async def open_client(
 
     """
     patience = settings or ClientSettings()
-    async with aiohttp.ClientSession(
-        auto_decompress=False,  # a small answer must not become a large one
-        connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        headers=build_headers(patience),
-        timeout=aiohttp.ClientTimeout(total=None),  # the transport limits each exchange as a whole
-    ) as session:
+    async with open_session(patience) as session:
         transport = HttpTransport(session, patience.request_timeout_s)
         yield Client(anchor, Validators(transport, urls, anchor.genesis_hash.hex(), patience))
-
-
-class HttpTransport:
-    """Carries questions over HTTP, with limits of time and size; follows no redirect."""
-
-    def __init__(self, session: aiohttp.ClientSession, timeout_s: float) -> None:
-        """Take an open session and the time that an exchange may last beyond the wait it asks for."""
-        self._session = session
-        self._timeout_s = timeout_s
-
-    async def exchange(self, url: str, request: Request) -> Answer:
-        """Return the answer of the validator at ``url``.
-
-        Raises:
-            ValidatorFailedError: unreachable, too slow, or an answer beyond the limit of size.
-
-        """
-        try:
-            async with (
-                asyncio.timeout(self._timeout_s + request.wait_s),
-                self._session.request(
-                    request.method,
-                    url + request.path,
-                    params=request.query,
-                    data=request.body,
-                    headers={"Content-Type": "application/octet-stream"}
-                    if request.body is not None
-                    else None,
-                    allow_redirects=False,
-                ) as response,
-            ):
-                body = await _read_bounded(response)
-                return Answer(response.status, body, _read_retry_after(response))
-        except TimeoutError:
-            raise ValidatorFailedError("did not answer in time") from None
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise ValidatorFailedError(to_line(_describe(error))) from None
-
-
-def _describe(error: Exception) -> str:
-    """Return why an exchange failed; of a refused connection the reason only, the address is told beside it."""
-    cause = getattr(error, "os_error", error)
-    if isinstance(cause, ssl.SSLError):
-        return f"TLS failed: {(cause.reason or str(cause)).lower().replace('_', ' ')}"
-    if isinstance(cause, OSError) and cause.errno is not None and cause.errno > 0:
-        return os.strerror(cause.errno).lower()
-    if isinstance(cause, OSError) and cause.strerror:  # a name that cannot be resolved
-        return cause.strerror.lower()
-    return str(error) or type(error).__name__
-
-
-async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > ANSWER_BYTES_MAX:
-            raise ValidatorFailedError(f"answered with more than {ANSWER_BYTES_MAX} bytes")
-    return bytes(body)
-
-
-def _read_retry_after(response: aiohttp.ClientResponse) -> float:
-    text = response.headers.get("Retry-After", "")
-    return float(text) if text.isascii() and text.isdigit() and len(text) <= len("3600") else 0.0
 
 
 class Client:

@@ -16,7 +16,7 @@ import msgspec
 
 from consensus.messages import Certificate
 from meter.answers import AnswerError
-from meter.client import CONNECTIONS_MAX, Client, HttpTransport
+from meter.client import Client
 from meter.handovers import Follower
 from meter.outcomes import Outcome, OutcomeUnknown, build_proven_outcome
 from meter.proofs import (
@@ -26,6 +26,7 @@ from meter.proofs import (
     TrustAnchor,
     check_receipt_link,
 )
+from meter.transport import ANSWER_BYTES_MAX, HttpTransport, open_session
 from meter.validators import (
     ClientError,
     ClientSettings,
@@ -33,7 +34,6 @@ from meter.validators import (
     Validator,
     ValidatorFailedError,
     Validators,
-    build_headers,
 )
 from primitives.encoding import Struct
 from primitives.header import BlockHeader
@@ -47,9 +47,6 @@ from vm.transaction import SealedTransaction
 PATH = "/v1/stream/transactions"
 MESSAGE_BYTES_MAX = 240 * 1024
 """A validator takes 256 KiB in one message."""
-
-ANSWER_BYTES_MAX = 4 * 1024 * 1024
-"""250 proofs of one block take 100 kB, with a thousand linked headers 300 kB."""
 
 HEARTBEAT_S = 10.0
 """A validator that is silent so long is pinged, and given up if nothing comes for half of it."""
@@ -122,13 +119,7 @@ async def open_stream_client(
 
     """
     patience = settings or ClientSettings()
-    async with aiohttp.ClientSession(
-        auto_decompress=False,
-        connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        headers=build_headers(patience),
-        timeout=aiohttp.ClientTimeout(total=None),
-    ) as session:
+    async with open_session(patience) as session:
         transport = HttpTransport(session, patience.request_timeout_s)
         validators = Validators(transport, urls, anchor.genesis_hash.hex(), patience)
         client = StreamClient(session, anchor, validators)

@@ -9,7 +9,7 @@ from typing import TypeVar
 import pytest
 from msgspec import structs
 
-from meter.client import ANSWER_BYTES_MAX, Client, open_client
+from meter.client import Client, open_client
 from meter.outcomes import (
     Accepted,
     Committed,
@@ -20,6 +20,7 @@ from meter.outcomes import (
     Submission,
 )
 from meter.proofs import CertifiedReceipt
+from meter.transport import ANSWER_BYTES_MAX
 from meter.validators import (
     AddressError,
     ClientSettings,
