@@ -6,7 +6,7 @@ machine asks from loopback for many clients, so that loopback has no pace. Time 
 
 import time
 from collections import OrderedDict
-from collections.abc import Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any, Generic, TypeVar
 
 from p2p.pace import Pace
@@ -30,7 +30,7 @@ class Paces:
 
     def spend(self, address: str, used_s: float, now_s: float) -> float:
         """Count what an address used; return for how long its next request must wait."""
-        if address in LOOPBACK or not address:
+        if not has_pace(address):
             return 0.0
         pace = self._paces.get(address)
         if pace is None:
@@ -41,12 +41,26 @@ class Paces:
         return pace.spend(used_s, now_s)
 
 
-class Measured(Generic[T]):
-    """A coroutine that is awaited through this: ``used_s`` is the processor time of its own steps, waits left out."""
+def has_pace(address: str) -> bool:
+    """Tell whether what is done for an address is bounded; for loopback, and the admin socket (it has none), not."""
+    return bool(address) and address not in LOOPBACK
 
-    def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
-        self.used_s = 0.0
+
+class Measured(Generic[T]):
+    """A coroutine that is awaited through this: ``spend`` hears the processor time of each step, waits left out.
+
+    Where it lets the loop breathe (``sleep(0)``) it goes on when ``breathe`` has returned.
+    """
+
+    def __init__(
+        self,
+        coroutine: Coroutine[Any, Any, T],
+        spend: Callable[[float], None],
+        breathe: Callable[[], Awaitable[None]],
+    ) -> None:
         self._coroutine = coroutine
+        self._spend = spend
+        self._breathe = breathe
 
     def __await__(self) -> Generator[Any, Any, T]:
         take: Any = self._coroutine.send
@@ -58,9 +72,11 @@ class Measured(Generic[T]):
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]  # what the coroutine returns
             finally:
-                self.used_s += time.thread_time() - began_s
+                self._spend(time.thread_time() - began_s)
             try:
                 argument = yield waited_for
+                if waited_for is None:
+                    yield from self._breathe().__await__()
                 take = self._coroutine.send
             except BaseException as error:  # noqa: BLE001  # handed on to the coroutine, as a plain await would
                 take, argument = self._coroutine.throw, error

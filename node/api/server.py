@@ -17,7 +17,6 @@ from aiohttp import web
 from node.api.errors import ApiProblem, build_error, build_http_error, encode_problem
 from node.api.fairness import PACES_ITSELF, Fairness
 from node.api.gate import ConnectionGate
-from node.api.paces import Measured
 
 FIRST_REQUEST_S = 8.0
 """A connection whose first request's line and headers are not there after this is closed: clients connect to ask."""
@@ -188,12 +187,7 @@ def guard(
     async def answer_in_place(request: web.BaseRequest) -> web.StreamResponse:
         address = request.remote or ""
         await fairness.enter(address)
-        measured = Measured(respond(request))
-        try:
-            return await measured
-        finally:
-            if PACES_ITSELF not in request:
-                fairness.spend(address, measured.used_s)
+        return await fairness.measure(address, respond(request), lambda: PACES_ITSELF not in request)
 
     async def respond(request: web.BaseRequest) -> web.StreamResponse:
         refusal = check(request) or _check_rate(request, fairness)

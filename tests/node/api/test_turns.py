@@ -1,8 +1,23 @@
-"""One request begins in each turn of the loop, in order, and nobody who gave up holds the others."""
+"""One request begins in each turn of the loop, in order, after rests, and nobody who gave up holds the others."""
 
 import asyncio
+from collections.abc import Awaitable
 
-from node.api.turns import Turnstile
+import pytest
+
+from node.api.fairness import Fairness
+from node.api.turns import REST_MIN_S, Turnstile
+
+TIMER_S = 0.001
+"""A timer may fire so much too early."""
+
+
+async def measure_wait(entering: Awaitable[None]) -> float:
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
+    async with asyncio.timeout(20):
+        await entering
+    return loop.time() - began_s
 
 
 def test_requests_that_come_together_begin_in_order_one_a_turn() -> None:
@@ -65,5 +80,46 @@ def test_whoever_gives_up_is_passed_over() -> None:
         entering = asyncio.ensure_future(turnstile.enter("a"))
         async with asyncio.timeout(5):
             await entering
+
+    asyncio.run(scenario())
+
+
+def test_nobody_begins_for_as_long_as_the_work_before_lasted() -> None:
+    async def scenario() -> None:
+        turnstile = Turnstile()
+        turnstile.rest(0.03)
+        turnstile.rest(0.03)
+        assert await measure_wait(turnstile.enter("a")) >= 0.06 - REST_MIN_S - TIMER_S
+        assert await measure_wait(turnstile.enter("b")) < 0.06  # what was rested is owed no more
+
+    asyncio.run(scenario())
+
+
+def test_what_is_owed_of_small_pieces_of_work_adds_up() -> None:
+    async def scenario() -> None:
+        turnstile = Turnstile()
+        for _ in range(60):
+            turnstile.rest(REST_MIN_S / 2)
+        assert await measure_wait(turnstile.enter("a")) >= 29 * REST_MIN_S - TIMER_S
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", ""])
+def test_a_proxy_on_this_machine_rests_for_nobody(address: str) -> None:
+    async def scenario() -> None:
+        fairness = Fairness()
+        fairness.spend(address, 1000.0)
+        fairness.spend("192.0.2.1", 1000.0)
+        await measure_wait(fairness.enter(address))
+
+    asyncio.run(scenario())
+
+
+def test_all_other_addresses_rest_for_each_other() -> None:
+    async def scenario() -> None:
+        fairness = Fairness()
+        fairness.spend("192.0.2.1", 0.05)
+        assert await measure_wait(fairness.enter("192.0.2.2")) >= 0.05 - REST_MIN_S - TIMER_S
 
     asyncio.run(scenario())
