@@ -144,6 +144,7 @@ def _copy(bundle: Path, path: Path) -> None:
     import tempfile
 
     from node.observer.bundles import BUNDLE_BYTES_MAX
+    from node.ownership import give_to_owner
 
     with bundle.open("rb") as source:
         content = source.read(BUNDLE_BYTES_MAX)
@@ -153,10 +154,8 @@ def _copy(bundle: Path, path: Path) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    if os.geteuid() == 0:  # the node reads it as the owner of its home, whoever typed the command
-        owner = path.parent.parent.stat()
-        for made in (path.parent, draft):
-            os.chown(made, owner.st_uid, owner.st_gid)
+    for made in (path.parent, Path(draft)):  # before the node, which runs, looks at it
+        give_to_owner(made, path.parent.parent)
     Path(draft).rename(path)
 
 

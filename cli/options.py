@@ -1,13 +1,16 @@
 """The flags that many commands share, each defined once; precedence is flag, environment, file, default."""
 
 import os
+import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cli.failure import build_usage_error
+from node.ownership import give_all_to_owner, is_root
 
 HOME_VARIABLE = "GRIDBFT_HOME"
 NODE_VARIABLE = "GRIDBFT_NODE"
@@ -24,8 +27,17 @@ class GlobalFlags:
 
 
 def _inherit_home(context: typer.Context, value: Path | None) -> Path | None:
+    """Return the home that was named, and see to it that what the command makes there is its owner's when it ends."""
     flags = context.obj
-    return flags.home if value is None and isinstance(flags, GlobalFlags) else value
+    home = flags.home if value is None and isinstance(flags, GlobalFlags) else value
+    if is_root():
+        context.call_on_close(partial(_give_to_owner, find_home(home), time.time()))
+    return home
+
+
+def _give_to_owner(home: Path, since_s: float) -> None:
+    if home.is_dir():
+        give_all_to_owner(home, since_s)
 
 
 def _inherit_node(context: typer.Context, value: str | None) -> str | None:

@@ -292,7 +292,7 @@ def _check_owner_only(path: Path, status: os.stat_result) -> None:
         raise KeyFileInvalidError(f"{path}: not a regular file")
     if status.st_mode & OTHERS:
         raise KeyExposedError(f"{path}: others than its owner may use this file; run: chmod 600 {path}")
-    if status.st_uid not in {0, os.geteuid()}:
+    if os.geteuid() not in {0, status.st_uid} and status.st_uid != 0:  # root works in the homes of others
         raise KeyExposedError(f"{path}: belongs to another user; run: chown $USER {path}")
 
 

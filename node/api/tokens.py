@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from node.errors import HomeError
+from node.ownership import give_to_owner
 from vm.genesis import is_name_sound
 
 FILE_NAME = "api_tokens.json"
@@ -165,9 +166,7 @@ def _write_tokens(home: Path, tokens: list[StoredToken]) -> None:
         handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         with os.fdopen(handle, "wb") as file:
             file.write(msgspec.json.encode(_File(tokens)) + b"\n")
-            if os.geteuid() == 0:  # else the node, a user of its own, could not read what root wrote
-                owner = home.stat()
-                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+            give_to_owner(file.fileno(), home)  # before the node, which runs, looks at it
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)

@@ -204,6 +204,22 @@ def test_a_sealed_content_that_is_no_key_is_refused(tmp_path: Path, secret: byte
         open_key(tmp_path / "CL01.key", PASSPHRASE)
 
 
+def test_a_key_of_another_user_is_refused_to_all_but_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root looks after the homes of service users; whoever else finds such a key did not put it there."""
+    path = tmp_path / "CL01.key"
+    write_cheap_key(path)
+    os.chown(path, 4321 if os.geteuid() == 0 else os.geteuid(), -1)
+    label = read_key_label(path)
+    for user in (0, path.stat().st_uid):
+        monkeypatch.setattr(os, "geteuid", lambda user=user: user)
+        assert read_key_label(path) == label
+    monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
+    with pytest.raises(KeyExposedError, match="belongs to another user"):
+        read_key_label(path)
+
+
 def test_a_missing_file_a_directory_a_pipe_and_a_large_file_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(KeyNotFoundError, match="no such key file"):
         open_key(tmp_path / "none.key", PASSPHRASE)
