@@ -7,6 +7,7 @@ import typer
 
 from cli.console import print_json, print_line, talk
 from cli.failure import CliError, build_usage_error
+from cli.inputs import check_input
 from cli.money import count
 from cli.options import HomeOption, JsonOption, NodeOption, PassphraseFileOption, find_home
 
@@ -188,7 +189,7 @@ def _open(file: Path, passphrase_file: Path | None) -> "list[HeldKey]":
     from meter.keystore import KeystoreError
 
     try:
-        data = check_backup(file)  # a missing file is told before a passphrase is asked for
+        data = check_backup(check_input(file))  # a missing file is told before a passphrase is asked for
         return open_backup(file, data, read_passphrase(passphrase_file, of_what="the backup"))
     except KeystoreError as error:
         raise build_key_error(error) from None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.failure import CliError, build_usage_error
+from cli.inputs import find_problem
 from cli.options import HomeOption, JsonOption, NodeOption, PassphraseFileOption
 
 if TYPE_CHECKING:
@@ -271,8 +272,9 @@ def ocmf(
 
 def _check_file(path: Path, *, is_followed: bool) -> None:
     """Refuse a file that is not there; one that is followed may still come."""
-    if not is_followed and not path.is_file():
-        raise build_usage_error(f"--file {path}: no such file; with --follow it may come later")
+    problem = find_problem(path)
+    if problem and not is_followed:
+        raise build_usage_error(f"--file {path}: {problem}; with --follow it may come later")
 
 
 def _read_broker_password(path: Path | None) -> str | None:

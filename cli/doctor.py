@@ -14,6 +14,7 @@ import typer
 
 from cli.console import print_json, print_line, talk
 from cli.failure import CliError, ExitCode, build_usage_error
+from cli.inputs import check_input
 from cli.options import HomeOption, JsonOption, NodeOption, find_home
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def doctor(
         raise build_usage_error(f"{directory}: no such directory; name the home of a validator with --home")
     if bundle is not None and bundle.exists():
         raise build_usage_error(f"{bundle}: there is a file of this name; name another one")
+    logs = _check_logs(log or [], is_packing=bundle is not None)
     patient = examine(directory, node)
     findings = list(list_findings(patient))
     worst = find_worst(findings)
@@ -81,10 +83,24 @@ def doctor(
     else:
         _print_findings(findings)
     if bundle is not None:
-        _pack(bundle, patient, findings, (log or [])[:LOGS_MAX])
+        _pack(bundle, patient, findings, logs)
     if worst is Level.PROBLEM:
         problems = sum(each.level is Level.PROBLEM for each in findings)
         raise CliError(f"{problems} of {len(findings)} checks found a problem", ExitCode.UNHEALTHY)
+
+
+def _check_logs(logs: list[Path], *, is_packing: bool) -> list[Path]:
+    """Return the logs to pack; whoever names one wants it in the bundle, and hears before anything is looked at.
+
+    Raises:
+        CliError: usage; one cannot be read, there are too many, or there is no bundle for them.
+
+    """
+    if logs and not is_packing:
+        raise build_usage_error("--log: there is no bundle to pack it in; add --bundle FILE")
+    if len(logs) > LOGS_MAX:
+        raise build_usage_error(f"--log: at most {LOGS_MAX} are packed; join them, or leave some out")
+    return [check_input(each, "--log") for each in logs]
 
 
 def examine(home: Path, node: str | None) -> Patient:

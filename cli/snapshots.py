@@ -7,6 +7,7 @@ import typer
 
 from cli.console import print_json, print_line, talk
 from cli.failure import CliError, ExitCode
+from cli.inputs import check_input
 from cli.inspection_lines import show_time
 from cli.options import HomeOption, JsonOption, find_home
 
@@ -112,7 +113,7 @@ def verify(file: FileArgument, home: HomeOption = None, as_json: JsonOption = Fa
     from node.snapshots.keeping import verify_snapshot
 
     try:
-        header = verify_snapshot(file, load_constitution(find_home(home))).header
+        header = verify_snapshot(check_input(file), load_constitution(find_home(home))).header
     except NodeError as error:
         raise _fail(error) from None
     if as_json:
@@ -142,7 +143,7 @@ def restore(file: FileArgument, home: HomeOption = None) -> None:
     directory = find_home(home)
     try:
         constitution = load_constitution(directory)
-        plan = plan_restoration(directory, constitution, file)
+        plan = plan_restoration(directory, constitution, check_input(file))
         height = plan.certificate.header.height
         if plan.is_done:
             talk(f"{directory}: its chain is the snapshot's block {height} already; nothing was done")

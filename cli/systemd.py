@@ -9,6 +9,7 @@ import typer
 
 from cli.console import print_line, talk
 from cli.failure import CliError, ExitCode, build_usage_error
+from cli.inputs import check_input, find_problem
 from cli.options import HomeOption, find_home
 
 if TYPE_CHECKING:
@@ -118,12 +119,16 @@ def install(
     except ConfigError as error:
         raise build_usage_error(str(error)) from None
     unit = render_unit(config.role, config.name, place, user, passphrase_file.resolve())
+    problem = find_problem(passphrase_file)
     if only_print:
+        if problem:  # it may be made later, or be on another machine
+            talk(
+                f"{passphrase_file}: {problem}; it must hold the passphrase of the keys before the unit starts"
+            )
         print_line(unit.rstrip("\n"))
         return
     _check_owner(place, user)
-    if not passphrase_file.is_file():
-        raise build_usage_error(f"{passphrase_file}: no such file; it must hold the passphrase of the keys")
+    check_input(passphrase_file, "--passphrase-file")
     path = directory / f"gridbft-{config.name}.service"
     _write(path, unit)
     talk(f"{path} is written. It starts now and at every boot after:")

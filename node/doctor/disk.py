@@ -113,6 +113,14 @@ def check_sync(directory: Path) -> Finding:
     try:
         taken = measure_sync(directory)
     except OSError as error:
+        owner = directory.stat().st_uid if directory.exists() else os.geteuid()
+        if isinstance(error, PermissionError) and os.geteuid() != owner:
+            return Finding(
+                "disk_sync",
+                Level.WARNING,
+                f"unknown: user {os.geteuid()} may not write to {directory}, which belongs to user {owner}",
+                "run the checks as the node's user, or as root",
+            )
         return Finding(
             "disk_sync",
             Level.PROBLEM,

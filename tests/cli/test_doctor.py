@@ -219,7 +219,7 @@ def test_no_secret_is_in_a_bundle_in_any_form(
     log = (home / "node.log").read_bytes()
     assert sum(find_canary(log, each) for each in canaries) >= 8  # whoever looks for them finds them
     path = tmp_path / "bundle.tar.gz"
-    ended = gridbft("doctor", "--home", home, "--bundle", path, "--log", tmp_path / "gone.log")
+    ended = gridbft("doctor", "--home", home, "--bundle", path)
     assert "keys, passphrases and tokens are not in it" in ended.err
     with tarfile.open(path) as archive:
         archive.extractall(tmp_path / "unpacked", filter="data")
@@ -240,3 +240,27 @@ def test_no_secret_is_in_a_bundle_in_any_form(
     again = gridbft("doctor", "--home", home, "--bundle", path)
     assert again.code == ExitCode.USAGE
     assert "there is a file of this name" in again.line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("--bundle", "new.tar.gz", "--log", "gone.log"), "--log gone.log: no such file"),
+        (("--bundle", "new.tar.gz", "--log", "."), "--log .: it is a directory"),
+        (("--log", __file__), "--log: there is no bundle to pack it in"),
+        (("--bundle", "new.tar.gz", *("--log", __file__) * 9), "--log: at most 8 are packed"),
+    ],
+)
+def test_a_log_that_cannot_be_packed_is_refused_by_name_and_nothing_is_packed(
+    gridbft: Command,
+    home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    reason: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = gridbft("doctor", "--home", home, *arguments)
+    assert (ended.code, reason in ended.line) == (ExitCode.USAGE, True), ended.err
+    assert ended.out == ""
+    assert not Path("new.tar.gz").exists()

@@ -157,10 +157,13 @@ def test_what_is_no_snapshot_is_listed_as_such_and_refused(
     (folder / "a.snapshot").write_bytes(b"something else")
     assert "NO SNAPSHOT" in gridbft("snapshot", "list", folder).out
     assert json.loads(gridbft("snapshot", "list", folder, "--json").out)[0]["head"] is None
-    for name, reason in (("a.snapshot", "no snapshot; `gridbft snapshot create`"), ("b", "no such file")):
+    for name, code, reason in (
+        ("a.snapshot", ExitCode.ERROR, "no snapshot; `gridbft snapshot create`"),
+        ("b", ExitCode.USAGE, "no such file"),
+    ):
         for command in ("verify", "restore"):
             ended = gridbft("snapshot", command, folder / name, "--home", home)
-            assert ended.code == ExitCode.ERROR
+            assert ended.code == code
             assert reason in ended.line
     assert gridbft("snapshot", "list", tmp_path / "nowhere").out == ""
 

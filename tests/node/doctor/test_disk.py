@@ -1,9 +1,12 @@
 """The disk has room, takes writes in time, is not worn, and is not read-only; what cannot be told is said to be so."""
 
+import os
+from errno import EACCES
 from pathlib import Path
 
 import pytest
 
+from node.doctor import disk
 from node.doctor.disk import (
     MIB,
     Mount,
@@ -83,6 +86,23 @@ def test_a_directory_that_takes_no_write_is_a_problem(tmp_path: Path) -> None:
     found = check_sync(tmp_path / "gone")
     assert found.level is Level.PROBLEM
     assert "nothing can be written" in found.said
+
+
+def test_a_directory_that_somebody_else_may_write_to_is_unknown_and_not_a_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = tmp_path.stat().st_uid
+
+    def refuse(*_: object) -> list[float]:
+        raise PermissionError(EACCES, os.strerror(EACCES))
+
+    monkeypatch.setattr(disk, "measure_sync", refuse)  # root may write everywhere
+    assert check_sync(tmp_path).level is Level.PROBLEM  # the node's own user may not
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    found = check_sync(tmp_path)
+    assert found.level is Level.WARNING
+    assert f"unknown: user {owner + 1} may not write" in found.said
+    assert f"belongs to user {owner}" in found.said
 
 
 def test_the_mount_of_a_path_is_the_deepest_above_it(root: Path) -> None:
