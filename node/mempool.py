@@ -133,11 +133,6 @@ class Mempool:
             return Known(committed=False)
         return Known(committed=True) if transaction_id in self._committed else None
 
-    def count_account(self, account: bytes) -> int:
-        """Return how many transactions of ``account`` wait."""
-        waiting = self._accounts.get(account)
-        return 0 if waiting is None else len(waiting.waiting)
-
     def get_account(self, account: bytes) -> list[SealedTransaction]:
         """Return what ``account`` has waiting, in order."""
         waiting = self._accounts.get(account)

@@ -31,7 +31,7 @@ class PoolMachine(RuleBasedStateMachine):
     def add_new(self, account: int, padding: int, life: int) -> None:
         self.nonce += 1
         sealed = make_unsigned(account, self.nonce, self.height + life, padding)
-        held = self.pool.count_account(sealed.transaction.account)
+        held = sum(each.transaction.account == sealed.transaction.account for each in self.waiting)
         result = self.pool.add(sealed, MonotonicMs(self.nonce), lambda _: None)
         if result == Added():
             self.waiting.append(sealed)

@@ -170,16 +170,19 @@ def test_a_body_that_dribbles_is_given_up_however_long_it_goes_on(monkeypatch: p
 
 
 def test_a_body_that_comes_steadily_has_the_time_that_its_bytes_give(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests_module.BodyReader.__init__, "__defaults__", (15.0, 0.3))
-    monkeypatch.setattr(requests_module, "BODY_BYTES_PER_S", 1000)
+    """Each part that comes gives time for ten more: what is late on a busy machine is not too late."""
+    stall_s, pause_s = 0.5, 0.15
+    monkeypatch.setattr(requests_module.BodyReader.__init__, "__defaults__", (60.0, stall_s))
+    monkeypatch.setattr(requests_module, "BODY_BYTES_PER_S", 50)
 
     async def scenario() -> None:
         async with open_rim() as rim:
             reader, writer = await asyncio.open_connection("127.0.0.1", rim.port)
             writer.write(BATCH_HEAD + b"Content-Length: 4000\r\nConnection: close\r\n\r\n")
-            for _ in range(8):  # half a second each, if it had to last as long as it may
+            for _ in range(8):
                 writer.write(bytes(500))
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(pause_s)
+            assert 8 * pause_s > 2 * stall_s
             assert b"BODY_MALFORMED" in await reader.read()
             writer.close()
 
