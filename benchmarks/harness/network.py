@@ -1,14 +1,21 @@
 """Validators of a benchmark: real processes on free ports of this machine, with TLS between them and fsync on."""
 
+import contextlib
 import os
 import secrets
+import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import time
 
-from cli.demo.processes import ValidatorProcess, build_environment, find_free_ports, run_validators
+from cli.demo.processes import (
+    ValidatorProcess,
+    build_environment,
+    choose_commands,
+    run_validators,
+)
 from cli.network_spec import EnergySpec, NetworkSpec, ValidatorSpec
 from cli.node_settings import build_node_config
 from cli.provision import Network, create_network
@@ -19,6 +26,8 @@ from node.config_text import render_config
 
 CORRECTION_S = 31 * 86_400
 """The longest window: a meter can report so many past slots at once."""
+PORTS = range(12_000, 22_000)
+"""Below those that the kernel gives to outgoing connections: else one that is killed may find its port taken."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +56,7 @@ def found_network(directory: Path, validators: int = 4) -> BenchNetwork:
     Its slots wait for silent meters during the whole correction window, so that a reading is a reading and nothing
     else: it settles no slot.
     """
-    ports = find_free_ports(2 * validators)
+    ports = find_quiet_ports(2 * validators)
     spec = NetworkSpec(
         name="bench",
         currency="EUR",
@@ -66,11 +75,15 @@ def found_network(directory: Path, validators: int = 4) -> BenchNetwork:
         lambda made, index: render_config(build_node_config(made, index)),
     )
     environment = build_environment(dict(os.environ), passphrase)
+    commands = choose_commands(os.environ, validators)
     return BenchNetwork(
         network=network,
         anchor=build_trust_anchor(network.genesis),
         utility=open_key(network.utility_key, passphrase.encode(), KeyKind.WALLET),
-        processes=tuple(ValidatorProcess(home.name, home, environment) for home in network.homes),
+        processes=tuple(
+            ValidatorProcess(home.name, home, environment, command)
+            for home, command in zip(network.homes, commands, strict=True)
+        ),
         urls=tuple(f"http://127.0.0.1:{validator.api_port}" for validator in spec.validators),
     )
 
@@ -80,6 +93,21 @@ async def running(bench: BenchNetwork) -> AsyncIterator[Client]:
     """Run the validators until the end of the block; give a client of all of them."""
     async with run_validators(bench.processes), open_client(bench.urls, bench.anchor) as client:
         yield client
+
+
+def find_quiet_ports(count: int) -> list[int]:
+    """Return so many different free ports of PORTS, beginning somewhere among them."""
+    found: list[int] = []
+    first = secrets.randbelow(len(PORTS))
+    for port in (*PORTS[first:], *PORTS[:first]):
+        with socket.socket() as taken:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as a listener does
+            with contextlib.suppress(OSError):
+                taken.bind(("127.0.0.1", port))
+                found.append(port)
+        if len(found) == count:
+            break
+    return found
 
 
 def rotate(urls: Sequence[str], first: int) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from cli.client_settings import WALLETS_DIRECTORY
 from cli.demo.day import LEAD_S, DayPlan
 from cli.demo.options import HOMES_MAX, DemoOptions
-from cli.demo.processes import ValidatorProcess, build_environment, find_free_ports
+from cli.demo.processes import ValidatorProcess, build_environment, choose_commands, find_free_ports
 from cli.failure import CliError, build_usage_error
 from cli.network_spec import ConsensusSpec, EnergySpec, NetworkSpec, UtilitySpec, ValidatorSpec
 from cli.node_settings import build_node_config
@@ -91,11 +91,15 @@ def found_community(options: DemoOptions, plan: DayPlan, directory: Path) -> Com
     except KeystoreError as error:
         raise CliError(str(error)) from None
     environment = build_environment(dict(os.environ), passphrase)
+    commands = choose_commands(os.environ, options.validators)
     return Community(
         network=network,
         spec=spec,
         anchor=build_trust_anchor(network.genesis),
-        processes=tuple(ValidatorProcess(home.name, home, environment) for home in network.homes),
+        processes=tuple(
+            ValidatorProcess(home.name, home, environment, command)
+            for home, command in zip(network.homes, commands, strict=True)
+        ),
         urls=tuple(f"http://127.0.0.1:{validator.api_port}" for validator in spec.validators),
         utility=utility,
         rating_w=rating_w,

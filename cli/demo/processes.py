@@ -6,11 +6,12 @@ pipe closes and the child stops by itself (`gridbft start --stop-with-stdin`).
 
 import asyncio
 import contextlib
+import shlex
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +22,10 @@ STOP_TIMEOUT_S = 8.0
 """A node writes its last block and closes its store in well under a second; then it is killed."""
 LOG_NAME = "node.log"
 LOG_TAIL_BYTES = 4096
+OWN_COMMAND = (sys.executable, "-P", "-m", "cli")
+COMMAND_VARIABLE = "GRIDBFT_NODE_COMMAND"
+"""Other words for OWN_COMMAND, such as an interpreter for another processor: see ``choose_commands``."""
+COMMAND_SEPARATOR = ";"
 
 
 @dataclass
@@ -33,6 +38,7 @@ class ValidatorProcess:
     name: str
     home: Path
     environment: dict[str, str] = field(repr=False)
+    command: Sequence[str] = OWN_COMMAND
     process: subprocess.Popen[bytes] | None = None
     is_starting: bool = True
 
@@ -41,7 +47,7 @@ class ValidatorProcess:
         if self.is_running():
             return
         self.is_starting = True
-        command = [sys.executable, "-P", "-m", "cli", "start", "--home", str(self.home), "--stop-with-stdin"]
+        command = [*self.command, "start", "--home", str(self.home), "--stop-with-stdin"]
         with (self.home / LOG_NAME).open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603 - this program, with arguments written here
                 command,
@@ -141,6 +147,24 @@ def build_environment(inherited: dict[str, str], passphrase: str) -> dict[str, s
     """Return the environment of the children: ours, without settings that would change a node, with its passphrase."""
     kept = {key: value for key, value in inherited.items() if not key.startswith("GRIDBFT_")}
     return {**kept, PASSPHRASE_VARIABLE: passphrase}
+
+
+def choose_commands(inherited: Mapping[str, str], count: int) -> list[tuple[str, ...]]:
+    """Return the command of each of so many validators, as COMMAND_VARIABLE says.
+
+    It holds the words that stand for ``python -P -m cli``, split as a shell does. Several, separated by a semicolon,
+    are taken in turn, and an empty one is this very Python: with ``other -m cli;;;`` every fourth is the other's.
+
+    Raises:
+        CliError: a quotation in it does not end.
+
+    """
+    said = inherited.get(COMMAND_VARIABLE, "").split(COMMAND_SEPARATOR)
+    try:
+        commands = [tuple(shlex.split(each)) or OWN_COMMAND for each in said]
+    except ValueError as error:
+        raise CliError(f"{COMMAND_VARIABLE}: {error}") from None
+    return [commands[index % len(commands)] for index in range(count)]
 
 
 def find_free_ports(count: int) -> list[int]:

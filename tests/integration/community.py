@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from msgspec import structs
 
+from cli.demo.processes import choose_commands
 from cli.failure import ExitCode
 from cli.network_spec import ConsensusSpec, EnergySpec, NetworkSpec, ValidatorSpec
 from cli.node_settings import build_node_config
@@ -301,8 +302,11 @@ def found_community(
                 environment={"GRIDBFT_API_HOST": hosts[i], "GRIDBFT_API_PRIVATE_READS": "open"}
                 if routed
                 else {},
+                command=command,
             )
-            for i, home in enumerate(network.homes)
+            for i, (home, command) in enumerate(
+                zip(network.homes, choose_commands(os.environ, validators), strict=True)
+            )
         ),
         utility_key=open_key(network.utility_key, PASSPHRASE.encode(), KeyKind.WALLET),
         detours=detours,

@@ -6,8 +6,7 @@ import os
 import resource
 import signal
 import subprocess
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from time import monotonic
 from typing import Any
 
 from cli.admin import ask_admin
+from cli.demo.processes import OWN_COMMAND
 from cli.failure import CliError
 from cli.passphrase import PASSPHRASE_VARIABLE
 
@@ -54,6 +54,7 @@ class Validator:
     host: str = "127.0.0.1"
     namespace: str | None = None
     environment: dict[str, str] = field(default_factory=dict)
+    command: Sequence[str] = OWN_COMMAND
     file_bytes_max: int | None = None
     process: subprocess.Popen[bytes] | None = None
 
@@ -86,16 +87,7 @@ class Validator:
         limit = self.file_bytes_max
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [
-                    *within,
-                    sys.executable,
-                    "-m",
-                    "cli",
-                    "start",
-                    "--home",
-                    str(self.home),
-                    "--stop-with-stdin",
-                ],
+                [*within, *self.command, "start", "--home", str(self.home), "--stop-with-stdin"],
                 cwd=REPOSITORY,
                 stdin=subprocess.PIPE,
                 stdout=log,
