@@ -2,12 +2,12 @@
 
 from contextlib import AbstractAsyncContextManager
 
-from benchmarks.adapters.cometbft import open_cometbft
+from benchmarks.adapters.cometbft import build_kvstore_body, get_body, open_cometbft
 from benchmarks.adapters.etcd import open_etcd
 from benchmarks.adapters.gridbft import open_gridbft, open_gridbft_stream
 from benchmarks.harness.load import Adapter, LoadOrder
 
-NAMES = ("gridbft-batch", "gridbft-single", "gridbft-stream", "cometbft", "etcd")
+NAMES = ("gridbft-batch", "gridbft-single", "gridbft-stream", "cometbft", "cometbft-bytes", "etcd")
 
 
 def open_adapter(order: LoadOrder) -> AbstractAsyncContextManager[Adapter]:
@@ -25,7 +25,9 @@ def open_adapter(order: LoadOrder) -> AbstractAsyncContextManager[Adapter]:
         case "gridbft-stream":
             return open_gridbft_stream(order)
         case "cometbft":
-            return open_cometbft(order)
+            return open_cometbft(order, build_kvstore_body)
+        case "cometbft-bytes":
+            return open_cometbft(order, get_body)
         case "etcd":
             return open_etcd(order)
         case _:

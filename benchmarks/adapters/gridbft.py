@@ -20,6 +20,7 @@ from meter.outcomes import Committed, RefusedByNetwork, RefusedByNode
 from meter.proofs import ReceiptVerifier, build_trust_anchor, read_certificate
 from meter.stream import StreamClient, open_stream_client
 from primitives.encoding import encode
+from primitives.limits import BATCH_TRANSACTIONS_MAX
 from primitives.merkle import compute_merkle_root
 from vm.genesis import decode_genesis
 from vm.receipt import Receipt, Rejection
@@ -148,9 +149,15 @@ class _Gridbft:
     async def submit(self, units: Sequence[Unit]) -> Outcome:
         """Hand units to one validator after the other, all together or each in a request of its own."""
         self._newest = units[-1].name
-        if not self._is_single:
-            return await self._submit_together(units, next(self._turn))
-        outcomes = await asyncio.gather(*(self._submit_one(unit, next(self._turn)) for unit in units))
+        if self._is_single:
+            outcomes = await asyncio.gather(*(self._submit_one(unit, next(self._turn)) for unit in units))
+        else:
+            parts = [
+                units[at : at + BATCH_TRANSACTIONS_MAX] for at in range(0, len(units), BATCH_TRANSACTIONS_MAX)
+            ]
+            outcomes = await asyncio.gather(
+                *(self._submit_together(part, next(self._turn)) for part in parts)
+            )
         return Outcome({name: why for outcome in outcomes for name, why in outcome.refused.items()})
 
     async def watch(self, on_confirmed: Callable[[bytes], None]) -> None:

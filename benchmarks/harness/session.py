@@ -70,13 +70,17 @@ class Run(msgspec.Struct, frozen=True):
 
 @dataclass
 class Session:
-    """A running network of registered meters. Each load takes the next of the readings that were never sent."""
+    """A running network of registered meters. Each load takes the next of the readings that were never sent.
+
+    ``sent`` names the readings of the newest load.
+    """
 
     bench: BenchNetwork
     client: Client
     directory: Path
     meters: Meters
     tx_bytes: int = 0
+    sent: list[bytes] = field(default_factory=list)
     _used: int = 0
     _source: Iterator[SealedTransaction] = field(default_factory=lambda: iter(()))
 
@@ -98,7 +102,8 @@ class Session:
         self, name: str, adapter: str, rate: float, seconds: float, *, drain_s: float = 20.0
     ) -> Run:
         """Load the network at a rate and return what came of it."""
-        units = await asyncio.to_thread(self.take, max(1, int(rate * seconds)))
+        units = await asyncio.to_thread(self.take, max(1, round(rate * seconds)))
+        self.sent = [unit.name for unit in units]
         order = LoadOrder(
             adapter, list(self.bench.urls), str(self.bench.network.homes[0] / "genesis.bin"), rate, drain_s
         )
@@ -153,7 +158,7 @@ async def open_session(validators: int = 4, meters: int = 1000) -> AsyncIterator
             meters, choose_opening(int(time() * 1000), SLOTS_MAX), Digest(bench.anchor.genesis_hash)
         )
         async with running(bench) as client:
-            await _await_links(client, validators)
+            await await_links(client, validators)
             await _register(client, bench, plan)
             yield Session(bench, client, directory, plan)
 
@@ -194,7 +199,13 @@ def compute_percentiles(values: list[float]) -> list[float]:
     )
 
 
-async def _await_links(client: Client, validators: int) -> None:
+async def await_links(client: Client, validators: int) -> None:
+    """Wait until every validator is linked to every other.
+
+    Raises:
+        BenchError: they did not find each other in time.
+
+    """
     end_s = monotonic() + READY_S
     while monotonic() < end_s:
         if await _are_linked(client, validators):
