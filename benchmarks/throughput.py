@@ -1,4 +1,4 @@
-"""Questions 1 and 4: how much the network takes, how long a transaction then needs, and what a dead primary costs.
+"""Question 1, and a look at 4: what the network takes, how long a transaction then needs, what a dead primary costs.
 
 The limit of a machine is cores / (validators x t_verify): so much it could commit if checking signatures were all that
 there is to do. Rates are stated as a fraction of it. The sustained rate is the highest at which everything is
@@ -12,6 +12,7 @@ from statistics import median
 
 import msgspec
 
+from benchmarks.faults import choose_victims, kill_later
 from benchmarks.harness.machine import Machine, describe_machine, measure_verify_us
 from benchmarks.harness.session import BenchError, Run, Session, open_session
 
@@ -180,23 +181,15 @@ class _Suite:
 
     async def fail_over(self, sustained: float) -> Run:
         """Kill the primary under load, start it again after it, and return the run."""
-        statuses = (await self._session.client.get_statuses()).values()
-        primary = max(
-            (each for each in statuses if not isinstance(each, str)), key=lambda each: each.view
-        ).primary
-        process = next(each for each in self._session.bench.processes if each.name == primary)
-
-        async def strike() -> None:
-            await asyncio.sleep(self._profile.kill_after_s)
-            process.kill()
-
+        victims = await choose_victims(self._session, "primary")
         seconds = max(self._profile.load_s, 2 * self._profile.kill_after_s)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(strike())
+            tasks.create_task(kill_later(victims, self._profile.kill_after_s, is_restarted=False))
             loading = tasks.create_task(
                 self._load("primary killed", BATCH, FAILOVER_FRACTION * sustained, seconds)
             )
-        process.start()
+        for victim in victims:
+            victim.start()
         self.measured.append(loading.result())
         return loading.result()
 
