@@ -21,6 +21,7 @@ import msgspec
 from benchmarks.faults import ADAPTER, await_agreed, choose_victims
 from benchmarks.harness.machine import Machine, describe_machine, measure_verify_us
 from benchmarks.harness.session import BenchError, Session, open_session
+from cli.console import talk
 from cli.demo.processes import ValidatorProcess
 from meter.client import Client, open_client
 from node.pruning import Pruner
@@ -93,8 +94,13 @@ async def measure(
     machine, t_verify = describe_machine(), measure_verify_us()
     async with open_session(validators, meters) as session:
         await session.load("warm-up", ADAPTER, rate, seconds / 4)
-        away = [await be_away(session, rate, seconds) for _ in range(repeats)]
-        snapshots = [await restore(session) for _ in range(repeats)]
+        away, snapshots = [], []
+        for _ in range(repeats):
+            away.append(await be_away(session, rate, seconds))
+            talk(f"away: {away[-1]}")
+        for _ in range(repeats):
+            snapshots.append(await restore(session))
+            talk(f"restored: {snapshots[-1]}")
     return CatchUpReport(
         question="blocks and transactions that a validator makes up in a second, and seconds to restore a snapshot",
         machine=machine,

@@ -21,6 +21,7 @@ import msgspec
 from benchmarks.harness.load import LoadResult
 from benchmarks.harness.machine import Machine, describe_machine, measure_verify_us
 from benchmarks.harness.session import BenchError, Session, await_links, open_session
+from cli.console import talk
 from cli.demo.processes import ValidatorProcess
 from meter.answers import StatusAnswer
 from primitives.quorum import get_fault_tolerance
@@ -97,11 +98,14 @@ async def measure(
     kill_after_s = min(KILL_AFTER_S, seconds / 3)
     async with open_session(validators, meters) as session:
         await session.load("warm-up", ADAPTER, rate, kill_after_s)
-        runs = [
-            await break_and_look(session, fault, rate, seconds, kill_after_s)
-            for _ in range(repeats)
-            for fault in FAULTS
-        ]
+        runs = []
+        for fault in FAULTS * repeats:
+            run = await break_and_look(session, fault, rate, seconds, kill_after_s)
+            runs.append(run)
+            talk(
+                f"{fault}: {', '.join(run.killed)} killed, {run.gap_s} s without a commit, {run.missing} missing,"
+                f" {run.twice} twice, {run.result.lost} unanswered"
+            )
     return FaultReport(
         question="seconds without a commit when validators are killed under load; nothing lost, nothing twice",
         machine=machine,

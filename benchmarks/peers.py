@@ -37,6 +37,7 @@ from benchmarks.harness.session import (
     run_process,
 )
 from benchmarks.harness.workload import SLOTS_MAX, Meters, choose_opening
+from cli.console import talk
 from primitives.ids import Digest
 
 OWN = "gridbft"
@@ -194,7 +195,7 @@ class _Comparing:
                 run = await self._load(system, rate, self.order.seconds, number)
                 self.runs.append(run)
                 shown = ", ".join(f"p{each} {get_percentile(run, each):.1f} ms" for each in (50, 99))
-                tell(
+                talk(
                     f"{system.name}: {rate:.0f} tx/s offered, {run.result.achieved_tx_s:.0f} confirmed, {shown},"
                     f" {run.cpu_us_per_tx or float('nan'):.0f} us of CPU each"
                 )
@@ -373,11 +374,6 @@ def render_table(figures: Sequence[Figure]) -> str:
             f" | {each.p50_ms:.0f} / {each.p99_ms:.0f} | {each.sustained} | {used} | {each.not_equal} |"
         )
     return "\n".join(rows)
-
-
-def tell(line: str) -> None:
-    """Say how it goes, beside the data."""
-    print(line, file=sys.stderr, flush=True)
 
 
 async def _run_hook(name: str, command: list[str]) -> None:
