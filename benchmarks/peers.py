@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -218,29 +218,30 @@ class _Comparing:
     @asynccontextmanager
     async def _all_paused(self) -> AsyncIterator[None]:
         """Stop everybody before the first turn; at the end our own go on, so that they can end well."""
-        own = list(self.session.bench.process_ids.values())
         try:
             for system in self.order.systems:
                 await self._pause(system)
             yield
         finally:
-            for pid in own:
-                os.kill(pid, signal.SIGCONT)
+            self._signal_own(signal.SIGCONT)
 
     async def _resume(self, system: System) -> None:
         if system.is_own:
-            for pid in self.session.bench.process_ids.values():
-                os.kill(pid, signal.SIGCONT)
+            self._signal_own(signal.SIGCONT)
             await await_links(self.session.client, VALIDATORS)
         else:
             await _run_hook(system.name, system.resume)
 
     async def _pause(self, system: System) -> None:
         if system.is_own:
-            for pid in self.session.bench.process_ids.values():
-                os.kill(pid, signal.SIGSTOP)
+            self._signal_own(signal.SIGSTOP)
         else:
             await _run_hook(system.name, system.pause)
+
+    def _signal_own(self, number: signal.Signals) -> None:
+        for pid in self.session.bench.process_ids.values():
+            with suppress(ProcessLookupError):  # it has just ended, which the next look at it tells
+                os.kill(pid, number)
 
 
 async def measure(order: PeersOrder) -> Comparison:
@@ -401,6 +402,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("order", type=Path)
     parser.add_argument("-o", "--output", type=Path)
     given = parser.parse_args(arguments)
+    # Whoever ends this program must not leave validators behind that are stopped and never hear of it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("peers: stopped"))
     try:
         found = asyncio.run(measure(read_order(given.order)))
     except BenchError as error:
