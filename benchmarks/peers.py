@@ -402,10 +402,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("order", type=Path)
     parser.add_argument("-o", "--output", type=Path)
     given = parser.parse_args(arguments)
-    # Whoever ends this program must not leave validators behind that are stopped and never hear of it.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("peers: stopped"))
     try:
-        found = asyncio.run(measure(read_order(given.order)))
+        order = read_order(given.order)
+        # Whoever ends this program must not leave validators behind that are stopped and never hear of it.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit("peers: stopped"))
+        found = asyncio.run(measure(order))
     except BenchError as error:
         sys.exit(f"peers: {error}")
     content = msgspec.json.encode(found)
