@@ -110,6 +110,7 @@ class Figure(msgspec.Struct, frozen=True):
     offered_tx_s: float
     achieved_tx_s: float
     sustained: int
+    rounds: int
     p50_ms: float
     p99_ms: float
     cpu_us_per_tx: float | None
@@ -302,6 +303,7 @@ def summarise(order: PeersOrder, runs: Sequence[PeerRun]) -> Iterator[Figure]:
                 offered_tx_s=rate,
                 achieved_tx_s=median(run.result.achieved_tx_s for run in found),
                 sustained=sum(is_sustained(run) for run in found),
+                rounds=len(found),
                 p50_ms=median(get_percentile(run, 50) for run in found),
                 p99_ms=median(get_percentile(run, 99) for run in found),
                 cpu_us_per_tx=median(cpu) if cpu else None,
@@ -372,7 +374,7 @@ def render_table(figures: Sequence[Figure]) -> str:
         used = f"{each.cpu_us_per_tx or 0:,.0f} | {each.rss_mb or 0:.0f}" if each.rss_mb else "– | –"
         rows.append(
             f"| {each.system} | {each.offered_tx_s:,.0f} | {each.achieved_tx_s:,.0f}"
-            f" | {each.p50_ms:.0f} / {each.p99_ms:.0f} | {each.sustained} | {used} | {each.not_equal} |"
+            f" | {each.p50_ms:.0f} / {each.p99_ms:.0f} | {each.sustained} of {each.rounds} | {used} | {each.not_equal} |"
         )
     return "\n".join(rows)
 

@@ -99,4 +99,4 @@ def test_a_figure_is_the_median_of_its_rounds_with_what_is_not_equal_beside_it(t
     assert [each.not_equal for each in figures[1:3]] == ["nothing", "nothing is signed"]
     table = render_table(figures).splitlines()
     assert len(table) == 2 + len(figures)
-    assert table[-1] == "| etcd | 20 | 20 | 60 / 60 | 1 | 70 | 50 | nothing is signed |"
+    assert table[-1] == "| etcd | 20 | 20 | 60 / 60 | 1 of 3 | 70 | 50 | nothing is signed |"
