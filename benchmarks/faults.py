@@ -249,7 +249,7 @@ def main() -> None:
     content = msgspec.json.encode(found)
     print(content.decode())
     if given.output is not None:
-        given.output.write_bytes(msgspec.json.format(content, indent=1) + b"\n")
+        given.output.write_bytes(content + b"\n")
     if found.lost or found.missing or found.twice or not all(run.same_state for run in found.runs):
         sys.exit(
             "faults: something was lost, applied twice, or differs between validators, as the figures say"

@@ -374,7 +374,8 @@ def render_table(figures: Sequence[Figure]) -> str:
         used = f"{each.cpu_us_per_tx or 0:,.0f} | {each.rss_mb or 0:.0f}" if each.rss_mb else "– | –"
         rows.append(
             f"| {each.system} | {each.offered_tx_s:,.0f} | {each.achieved_tx_s:,.0f}"
-            f" | {each.p50_ms:.0f} / {each.p99_ms:.0f} | {each.sustained} of {each.rounds} | {used} | {each.not_equal} |"
+            f" | {each.p50_ms:.0f} / {each.p99_ms:.0f} | {each.sustained} of {each.rounds}"
+            f" | {used} | {each.not_equal} |"
         )
     return "\n".join(rows)
 
@@ -414,7 +415,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     content = msgspec.json.encode(found)
     print(render_table(found.figures))
     if given.output is not None:
-        given.output.write_bytes(msgspec.json.format(content, indent=1) + b"\n")
+        given.output.write_bytes(content + b"\n")
 
 
 if __name__ == "__main__":
