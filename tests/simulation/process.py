@@ -84,7 +84,6 @@ class Inline(Executor):
 
 INLINE = Inline()
 MEMPOOL = MempoolLimits(2_000, 4_000_000, 500)
-EXECUTION_MS = 1
 
 
 class VirtualClock:
@@ -163,8 +162,10 @@ class VirtualHost(Host):
                 self._process.world.checker.check_said(self._process.machine, effect.envelope)
             self._perform(effect)
         while not self._deliveries.empty():
-            delay_ms = EXECUTION_MS + self._process.machine.disk.sync_ms
-            self._timeline.call(delay_ms, self._apply, self._deliveries.get_nowait())
+            deliver = self._deliveries.get_nowait()
+            execution_ms = self._process.world.compute_execution_ms(self._process.machine, deliver)
+            delay_ms = execution_ms + self._process.machine.disk.sync_ms
+            self._timeline.call(delay_ms, self._apply, deliver)
 
     def _apply(self, deliver: Deliver) -> None:
         if self._process.is_alive:
