@@ -12,6 +12,7 @@ import msgspec
 from benchmarks.comparison import REGRESSION_PERCENT, compare, find_regressions
 from benchmarks.harness.session import BenchError
 from benchmarks.page import write_bench_page
+from benchmarks.plots import RESULTS
 from benchmarks.throughput import PROFILES, measure
 from cli.console import print_json, talk
 from cli.failure import CliError, ExitCode
@@ -30,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
             case "compare":
                 return _compare(given.before, given.after, given.fail_if)
             case _:
-                return _report(given.run, given.output)
+                return _report(given.run, given.output, given.results)
     except (BenchError, CliError) as error:
         talk(f"gridbft: {error}")
         return int(ExitCode.ERROR)
@@ -51,6 +52,9 @@ def _build_parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="one run as an HTML page")
     report.add_argument("run", type=Path)
     report.add_argument("-o", "--output", type=Path, metavar="FILE", required=True)
+    report.add_argument(
+        "--results", type=Path, metavar="DIR", default=RESULTS, help="kept results: the grid, growth"
+    )
     return parser
 
 
@@ -82,10 +86,10 @@ def _compare(before: Path, after: Path, percent: float) -> int:
     return int(ExitCode.OK)
 
 
-def _report(run: Path, output: Path) -> int:
+def _report(run: Path, output: Path, results: Path) -> int:
     found = _read(run)
     try:
-        write_bench_page(output, found)
+        write_bench_page(output, found, results)
     except KeyError as error:
         raise CliError(f"{run}: this is no run of the suite: it has no {error.args[0]}") from None
     return int(ExitCode.OK)

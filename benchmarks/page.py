@@ -6,9 +6,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.plots import (
+    BATCH_COLOUR,
+    DRAWINGS,
+    LIMIT_COLOUR,
+    RESULTS,
+    SINGLE_COLOUR,
+    draw_result,
+    plot_stick,
+    read_result,
+    select,
+)
 from cli.plots import draw, import_figure, write_page
 
-BATCH_COLOUR, SINGLE_COLOUR, LIMIT_COLOUR = "#1f6f8b", "#c0504d", "#8c8c8c"
 ROWS = (
     ("sustained_tx_s", "sustained, tx/s"),
     ("fraction_of_limit", "of the machine's limit, batches"),
@@ -22,11 +32,11 @@ ROWS = (
 )
 
 
-def write_bench_page(path: Path, run: Mapping[str, Any]) -> None:
-    """Write the page of a run (the JSON of ``throughput.Report``).
+def write_bench_page(path: Path, run: Mapping[str, Any], results: Path = RESULTS) -> None:
+    """Write the page of a run (the JSON of ``throughput.Report``), and of the kept results of ``results``.
 
     Raises:
-        CliError: the extra `report` is not installed, or the disk refuses.
+        CliError: the extra `report` is not installed, a result is none, or the disk refuses.
 
     """
     figure = import_figure()
@@ -41,17 +51,33 @@ def write_bench_page(path: Path, run: Mapping[str, Any]) -> None:
         f"<p>{html.escape(setup)}</p>",
         _build_table(run),
         "<h2>What was confirmed against what was offered</h2>",
-        draw(figure, 2, lambda axes: _plot_stick(axes, run)),
+        draw(figure, 2, lambda axes: plot_stick(axes, run)),
         "<h2>Latency at a share of the sustained rate</h2>",
         draw(figure, 1, lambda axes: _plot_latencies(axes[0], run)),
         "<h2>CPU of all validators per transaction</h2>",
         draw(figure, 1, lambda axes: _plot_cpu(axes[0], run)),
         "<h2>Anonymous memory of the validators</h2>",
         draw(figure, 1, lambda axes: _plot_memory(axes[0], run)),
+        *_draw_kept(figure, results),
         "<h2>The numbers</h2>",
         f"<pre>{html.escape(json.dumps({k: v for k, v in run.items() if k != 'runs'}, indent=1))}</pre>",
     ]
     write_page(path, "gridbft under load", body)
+
+
+def _draw_kept(figure: Any, results: Path) -> list[str]:  # noqa: ANN401  # as above
+    """Return the drawings of results that other commands of the suite have kept, each with where it was measured."""
+    parts = []
+    for drawing in DRAWINGS:
+        path = results / f"{drawing.result}.json"
+        found = (
+            None if drawing.result == "throughput" else read_result(path)
+        )  # that is what the run itself shows
+        if found is not None:
+            machine = html.escape(json.dumps(found.get("machine", {})))
+            parts += [f"<h2>{html.escape(drawing.title)}</h2>", f"<p>{path.name}, measured on {machine}</p>"]
+            parts.append(draw_result(figure, drawing, found, path))
+    return parts
 
 
 def _build_table(run: Mapping[str, Any]) -> str:
@@ -61,29 +87,6 @@ def _build_table(run: Mapping[str, Any]) -> str:
         for load, each in run["latency_ms"].items()
     )
     return f"<table>{rows}{latencies}</table>"
-
-
-def _select(run: Mapping[str, Any], adapter: str) -> list[Mapping[str, Any]]:
-    return [each for each in run["runs"] if each["adapter"] == adapter and each["latency_ms"]]
-
-
-def _plot_stick(axes: Any, run: Mapping[str, Any]) -> None:  # noqa: ANN401  # axes have no public type here
-    confirmed, latency = axes
-    for adapter, colour in (("gridbft-stream", BATCH_COLOUR), ("gridbft-single", SINGLE_COLOUR)):
-        runs = _select(run, adapter)
-        offered = [each["result"]["offered_tx_s"] for each in runs]
-        label = adapter.removeprefix("gridbft-")
-        confirmed.plot(
-            offered, [each["result"]["achieved_tx_s"] for each in runs], "o", color=colour, label=label
-        )
-        for percent, mark in ((50, "o"), (99, "^")):
-            values = [each["latency_ms"][percent] for each in runs]
-            latency.semilogy(offered, values, mark, color=colour, label=f"{label} p{percent}")
-    confirmed.axhline(run["limit_tx_s"], color=LIMIT_COLOUR, linestyle=":", label="limit of the machine")
-    confirmed.set(xlabel="offered, tx/s", ylabel="confirmed, tx/s")
-    latency.set(xlabel="offered, tx/s", ylabel="ms to a verified certificate")
-    for each in axes:
-        each.legend()
 
 
 def _plot_latencies(axis: Any, run: Mapping[str, Any]) -> None:  # noqa: ANN401  # as above
@@ -101,7 +104,7 @@ def _plot_latencies(axis: Any, run: Mapping[str, Any]) -> None:  # noqa: ANN401 
 
 
 def _plot_cpu(axis: Any, run: Mapping[str, Any]) -> None:  # noqa: ANN401  # as above
-    runs = _select(run, "gridbft-stream")
+    runs = select(run, "gridbft-stream")
     axis.loglog(
         [each["result"]["achieved_tx_s"] for each in runs],
         [each["cpu_us_per_tx"] for each in runs],

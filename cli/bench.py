@@ -25,6 +25,15 @@ FailOption = Annotated[
     float, typer.Option("--fail-if", metavar="PERCENT", help="Fail when a ratio is worse by more than this.")
 ]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN.json", help="A run of the suite.")]
+ResultsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--results",
+        metavar="DIR",
+        help="Kept results whose plots follow: grid.json, growth.json. Default: those of this release.",
+        show_default=False,
+    ),
+]
 PageOption = Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The HTML page to write.")]
 
 
@@ -43,9 +52,10 @@ def compare(before: BeforeArgument, after: AfterArgument, fail_if: FailOption = 
 
 
 @app.command()
-def report(run_file: RunArgument, output: PageOption) -> None:
-    """Draw a run as one HTML page."""
-    _become("report", str(run_file), *_build_output(output))
+def report(run_file: RunArgument, output: PageOption, results: ResultsOption = None) -> None:
+    """Draw a run as one HTML page, and the kept results of the grid and of growth with it."""
+    kept = [] if results is None else ["--results", str(results)]
+    _become("report", str(run_file), *_build_output(output), *kept)
 
 
 def _build_output(output: Path | None) -> list[str]:

@@ -4,11 +4,14 @@ import contextlib
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import time
+from typing import NamedTuple
+
+from msgspec import structs
 
 from cli.demo.processes import (
     ValidatorProcess,
@@ -16,18 +19,28 @@ from cli.demo.processes import (
     choose_commands,
     run_validators,
 )
-from cli.network_spec import EnergySpec, NetworkSpec, ValidatorSpec
+from cli.network_spec import ConsensusSpec, EnergySpec, NetworkSpec, ValidatorSpec
 from cli.node_settings import build_node_config
 from cli.provision import Network, create_network
 from meter.client import Client, open_client
 from meter.keystore import KeyKind, OpenedKey, open_key
 from meter.proofs import TrustAnchor, build_trust_anchor
 from node.config_text import render_config
+from vm.genesis import ConsensusParameters
 
+LOOPBACK = "127.0.0.1"
 CORRECTION_S = 31 * 86_400
 """The longest window: a meter can report so many past slots at once."""
 PORTS = range(12_000, 22_000)
 """Below those that the kernel gives to outgoing connections: else one that is killed may find its port taken."""
+
+
+class Place(NamedTuple):
+    """Where a validator runs: its address, the command that leads there, and what its environment has there."""
+
+    host: str = LOOPBACK
+    prefix: tuple[str, ...] = ()
+    environment: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -50,20 +63,23 @@ class BenchNetwork:
         }
 
 
-def found_network(directory: Path, validators: int = 4) -> BenchNetwork:
-    """Make a network of the default settings in a new directory.
+def found_network(
+    directory: Path, places: Sequence[Place], consensus: ConsensusParameters | None = None
+) -> BenchNetwork:
+    """Make a network of the default settings in a new directory, a validator at each place.
 
     Its slots wait for silent meters during the whole correction window, so that a reading is a reading and nothing
     else: it settles no slot.
     """
-    ports = find_quiet_ports(2 * validators)
+    ports = find_quiet_ports(2 * len(places))
     spec = NetworkSpec(
         name="bench",
         currency="EUR",
         validators=[
-            ValidatorSpec(f"node{index}", "127.0.0.1", ports[2 * index], ports[2 * index + 1])
-            for index in range(validators)
+            ValidatorSpec(f"node{index}", place.host, ports[2 * index], ports[2 * index + 1])
+            for index, place in enumerate(places)
         ],
+        consensus=ConsensusSpec() if consensus is None else ConsensusSpec(**structs.asdict(consensus)),
         energy=EnergySpec(grace_s=CORRECTION_S, correction_s=CORRECTION_S),
     )
     passphrase = secrets.token_hex(16)
@@ -75,16 +91,16 @@ def found_network(directory: Path, validators: int = 4) -> BenchNetwork:
         lambda made, index: render_config(build_node_config(made, index)),
     )
     environment = build_environment(dict(os.environ), passphrase)
-    commands = choose_commands(os.environ, validators)
+    commands = choose_commands(os.environ, len(places))
     return BenchNetwork(
         network=network,
         anchor=build_trust_anchor(network.genesis),
         utility=open_key(network.utility_key, passphrase.encode(), KeyKind.WALLET),
         processes=tuple(
-            ValidatorProcess(home.name, home, environment, command)
-            for home, command in zip(network.homes, commands, strict=True)
+            ValidatorProcess(home.name, home, {**environment, **place.environment}, (*place.prefix, *command))
+            for home, place, command in zip(network.homes, places, commands, strict=True)
         ),
-        urls=tuple(f"http://127.0.0.1:{validator.api_port}" for validator in spec.validators),
+        urls=tuple(f"http://{validator.host}:{validator.api_port}" for validator in spec.validators),
     )
 
 

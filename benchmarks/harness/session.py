@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,12 +12,13 @@ from time import monotonic, time
 import msgspec
 
 from benchmarks.harness.load import LoadOrder, LoadResult, Unit, write_units
-from benchmarks.harness.network import BenchNetwork, found_network, running
+from benchmarks.harness.network import BenchNetwork, Place, found_network, running
 from benchmarks.harness.processes import Usage, read_usage
 from benchmarks.harness.workload import SLOTS_MAX, Meters, choose_opening
 from meter.client import Client
 from meter.outcomes import Committed
 from primitives.ids import Digest
+from vm.genesis import ConsensusParameters
 from vm.transaction import SealedTransaction
 
 READY_S = 60.0
@@ -144,8 +145,16 @@ class Session:
 
 
 @asynccontextmanager
-async def open_session(validators: int = 4, meters: int = 1000) -> AsyncIterator[Session]:
+async def open_session(
+    validators: int = 4,
+    meters: int = 1000,
+    *,
+    places: Sequence[Place] | None = None,
+    consensus: ConsensusParameters | None = None,
+) -> AsyncIterator[Session]:
     """Make a network in a temporary directory, start it, register meters; everything is removed at the end.
+
+    Without ``places`` all validators are on the loopback interface.
 
     Raises:
         BenchError: the validators did not find each other, or a meter was refused.
@@ -153,12 +162,12 @@ async def open_session(validators: int = 4, meters: int = 1000) -> AsyncIterator
     """
     with tempfile.TemporaryDirectory(prefix="gridbft-bench-") as name:
         directory = Path(name)
-        bench = found_network(directory / "net", validators)
+        bench = found_network(directory / "net", places or [Place()] * validators, consensus)
         plan = Meters(
             meters, choose_opening(int(time() * 1000), SLOTS_MAX), Digest(bench.anchor.genesis_hash)
         )
         async with running(bench) as client:
-            await await_links(client, validators)
+            await await_links(client, len(bench.urls))
             await _register(client, bench, plan)
             yield Session(bench, client, directory, plan)
 
