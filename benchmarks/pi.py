@@ -1,6 +1,6 @@
 """Question 6: four validators as small computers: what rate, how late, in how much memory?
 
-`python -m benchmarks.pi -o benchmarks/results/pi.json` (four minutes; needs root, ip, tc, control groups, a C compiler).
+`python -m benchmarks.pi -o benchmarks/results/pi.json` (four minutes; root, ip, tc, control groups, a C compiler).
 
 Each validator is a real process with a quarter of one core of this machine, which is about a core of a Raspberry Pi 4,
 256 MB, a line of 1 Mbit/s each way, and a card: a preloaded library makes each of its syncs 10 ms longer, those of
