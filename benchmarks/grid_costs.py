@@ -34,7 +34,7 @@ class _Watch:
     """Adds up the processor's time of some functions, that of functions inside them taken off."""
 
     def __init__(self) -> None:
-        self.used_s: Counter[str] = Counter()
+        self.used_s: dict[str, float] = {}
         self.calls: Counter[str] = Counter()
         self._inner_s: list[float] = []
 
@@ -48,7 +48,7 @@ class _Watch:
                 return function(*arguments, **options)
             finally:
                 took_s = thread_time() - began_s
-                self.used_s[name] += took_s - self._inner_s.pop()
+                self.used_s[name] = self.used_s.get(name, 0.0) + took_s - self._inner_s.pop()
                 self.calls[name] += 1
                 if self._inner_s:
                     self._inner_s[-1] += took_s

@@ -103,7 +103,7 @@ class Lines:
     def carry(self, source: int, target: int, frame: Frame, extra_ms: int = 0) -> None:
         """Send a frame when the processor is done with it."""
         if self.is_free:
-            self._timeline.call(1 + extra_ms, self._handle, source, target, frame)
+            self._timeline.call(1 + extra_ms, self._deliver_free, source, target, frame)
             return
         computer = self.computers[source]
         if self._packed[0] is not frame:
@@ -111,6 +111,9 @@ class Lines:
         done_us = computer.spend(self._send_us, self.now_us)
         computer.leaving.append((done_us, target, CHANNELS[frame.kind], self._packed[1]))
         self._plan_release(source)
+
+    def _deliver_free(self, source: int, target: int, frame: Frame) -> None:
+        self._handle(source, target, frame)
 
     def _plan_release(self, source: int) -> None:
         computer = self.computers[source]

@@ -37,7 +37,8 @@ def open_computers(count: int, confinement: Confinement) -> Iterator[list[Place]
         BenchError: the machine cannot make one; the line says what is missing.
 
     """
-    hosts, prefixes = [LOOPBACK] * count, [()] * count
+    hosts = [LOOPBACK] * count
+    prefixes: list[tuple[str, ...]] = [()] * count
     environment: dict[str, str] = {}
     is_routed = False
     with ExitStack() as stack:
