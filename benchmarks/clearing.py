@@ -5,7 +5,7 @@ the one before does not have: ``market`` is arithmetic only (the price, and ever
 readings and books every home's line and money, ``block`` is the whole block that settles the slot by itself, with its
 state root. The state is in memory, so that reading from a disk is not in it. Nobody signs: the executor never checks.
 
-`python -m benchmarks.clearing 10 75 1000 10000 -o benchmarks/results/clearing.json`
+`python -m benchmarks.clearing 10 75 1000 9999 -o benchmarks/results/clearing.json`
 """
 
 import argparse
@@ -28,6 +28,7 @@ from primitives.signing import SecretKey
 from vm.contract import BlockContext, LedgerContext
 from vm.contracts.energy.calls import RegisterMeter, SubmitReading
 from vm.contracts.energy.market import clear_pool, share_energy
+from vm.contracts.energy.metering import METERS_MAX
 from vm.contracts.energy.records import Slot, get_slot_key
 from vm.contracts.energy.settlement import settle_slot
 from vm.executor import BlockResult, Position, build_genesis_block, execute_block
@@ -192,6 +193,8 @@ def main() -> None:
     parser.add_argument("homes", type=int, nargs="+")
     parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args()
+    if not all(1 < homes < METERS_MAX for homes in arguments.homes):
+        parser.error(f"a community has 2 to {METERS_MAX - 1} homes here: one more meter, which is silent")
     runs = []
     for homes in arguments.homes:
         runs.append(measure(homes))

@@ -204,7 +204,7 @@ def main() -> None:
         "seconds": arguments.seconds,
         "drain_seconds": DRAIN_S,
         "meters": METERS,
-        "geneses": {name: msgspec.to_builtins(each) for name, each in GENESES.items()},
+        "geneses": {name: msgspec.structs.asdict(each) for name, each in GENESES.items()},
     }
     if kept_set_up not in ({}, set_up):
         sys.exit(f"grid: -o {arguments.output}: its cells have another set-up: name another file")

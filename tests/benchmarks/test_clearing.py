@@ -49,3 +49,13 @@ def test_the_command_writes_each_layer_of_each_size(
             run["orders_per_s"]["market"] > run["orders_per_s"]["settle"] > run["orders_per_s"]["block"] > 0
         )
         assert len(run["slot_ms"]["block"]) == clearing.SLOTS
+
+
+@pytest.mark.parametrize("homes", ["1", "10000"])
+def test_communities_that_cannot_be_are_refused(
+    homes: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["clearing", homes])
+    with pytest.raises(SystemExit):
+        clearing.main()
+    assert "2 to 9999 homes" in capsys.readouterr().err
