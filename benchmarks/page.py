@@ -19,6 +19,9 @@ from benchmarks.plots import (
 )
 from cli.plots import draw, import_figure, write_page
 
+OWN_RESULT = "throughput"
+"""What a run shows by itself."""
+MACHINE_SHOWN = ("processor", "arch", "cpus", "python", "kernel")
 ROWS = (
     ("sustained_tx_s", "sustained, tx/s"),
     ("fraction_of_limit", "of the machine's limit, batches"),
@@ -70,12 +73,13 @@ def _draw_kept(figure: Any, results: Path) -> list[str]:  # noqa: ANN401  # as a
     parts = []
     for drawing in DRAWINGS:
         path = results / f"{drawing.result}.json"
-        found = (
-            None if drawing.result == "throughput" else read_result(path)
-        )  # that is what the run itself shows
+        found = read_result(path) if drawing.result != OWN_RESULT else None
         if found is not None:
-            machine = html.escape(json.dumps(found.get("machine", {})))
-            parts += [f"<h2>{html.escape(drawing.title)}</h2>", f"<p>{path.name}, measured on {machine}</p>"]
+            where = ", ".join(
+                f"{name} {found['machine'][name]}" for name in MACHINE_SHOWN if name in found["machine"]
+            )
+            parts.append(f"<h2>{html.escape(drawing.title)}</h2>")
+            parts.append(f"<p>{path.name}: {html.escape(where)}</p>")
             parts.append(draw_result(figure, drawing, found, path))
     return parts
 

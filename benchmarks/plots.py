@@ -93,6 +93,10 @@ def select(run: Mapping[str, Any], adapter: str) -> list[Mapping[str, Any]]:
 def plot_stick(axes: Sequence[Any], run: Mapping[str, Any]) -> None:
     """Draw what was confirmed, and how late, against what was offered."""
     confirmed, latency = axes
+    everything = sorted(each["result"]["offered_tx_s"] for each in run["runs"])
+    confirmed.loglog(
+        everything, everything, "-", color=LIMIT_COLOUR, linewidth=0.8, label="all that is offered"
+    )
     for adapter, colour in (("gridbft-stream", BATCH_COLOUR), ("gridbft-single", SINGLE_COLOUR)):
         runs = select(run, adapter)
         offered = [each["result"]["offered_tx_s"] for each in runs]
@@ -102,7 +106,7 @@ def plot_stick(axes: Sequence[Any], run: Mapping[str, Any]) -> None:
         )
         for percent, mark in ((50, "o"), (99, "^")):
             values = [each["latency_ms"][percent] for each in runs]
-            latency.semilogy(offered, values, mark, color=colour, label=f"{label} p{percent}")
+            latency.loglog(offered, values, mark, color=colour, label=f"{label} p{percent}")
     confirmed.axhline(run["limit_tx_s"], color=LIMIT_COLOUR, linestyle=":", label="limit of the machine")
     confirmed.set(xlabel="offered, tx/s", ylabel="confirmed, tx/s")
     latency.set(xlabel="offered, tx/s", ylabel="ms to a verified certificate")

@@ -77,7 +77,7 @@ def test_every_kept_result_is_drawn_into_the_page_of_a_run(tmp_path: Path) -> No
     assert bench(arguments) == ExitCode.OK
     text = page.read_text(encoding="utf-8")
     assert text.count("<svg") == 6
-    assert "grid.json, measured on" in text
+    assert "grid.json: processor a processor" in text
     assert not any(mark in text for mark in ("<script src", "<link", "<img"))
 
 
