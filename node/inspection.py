@@ -106,6 +106,8 @@ def _copy_home(data: Path) -> Iterator[Path]:
                     shutil.copyfile(file, store / file.name)
             yield Path(folder)
     except OSError as error:
-        raise DiskError(
-            f"{error.filename or data}: {error.strerror or os.strerror(error.errno or 0)}"
-        ) from None
+        why = error.strerror or os.strerror(error.errno or 0)
+        if error.filename2 is None:
+            raise DiskError(f"{error.filename or data}: {why}") from None
+        advice = "a copy is looked at: make room for it there, or name another directory in TMPDIR"
+        raise DiskError(f"{error.filename2}: {why}; {advice}") from None

@@ -1,10 +1,12 @@
 """Inspecting a home checks everything that is on its disk, names the first damage, and changes nothing."""
 
+import resource
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from node.errors import HomeError
+from node.errors import DiskError, HomeError
 from node.home import load_constitution, open_storage
 from node.inspection import Inspection, inspect_home
 from node.storage import keys
@@ -72,6 +74,24 @@ def test_a_running_validator_is_not_inspected(home: Path) -> None:
     constitution = load_constitution(home)
     with open_storage(home, constitution), pytest.raises(HomeError, match="the validator runs; stop it"):
         inspect_home(home, constitution)
+
+
+def test_where_the_copy_finds_no_room_that_place_is_named_and_not_the_home(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (room := tmp_path / "small").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(room))
+    constitution = load_constitution(home)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))  # no file of more than a byte may be written
+    try:
+        with pytest.raises(
+            DiskError, match=f"^{room}/.*make room for it there, or name another directory in TMPDIR$"
+        ):
+            inspect_home(home, constitution)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list(room.iterdir())
 
 
 def test_a_home_that_never_ran_has_nothing_to_inspect(home: Path, tmp_path: Path) -> None:
