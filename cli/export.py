@@ -3,16 +3,16 @@
 import csv
 import io
 import os
-import secrets
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
 from cli.console import talk
+from cli.drafts import open_whole
 from cli.failure import CliError, ExitCode, build_usage_error
 from cli.money import count
 from cli.options import HomeOption, find_home
@@ -193,32 +193,8 @@ def _open_output(path: Path | None) -> Iterator[BinaryIO]:
         with _standard_output() as file:
             yield file
         return
-    if os.path.lexists(path):
-        raise build_usage_error(f"{path}: there is a file of this name; choose another")
-    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
-    try:
-        with part.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        _give_name(part, path)
-    except FileExistsError:
-        raise build_usage_error(f"{path}: there is a file of this name; choose another") from None
-    except OSError as error:
-        raise CliError(f"{path}: {error.strerror}") from None
-    finally:
-        with suppress(OSError):
-            part.unlink()
-
-
-def _give_name(part: Path, path: Path) -> None:
-    """Name a whole file; a file system without links (of a memory stick) renames it, when the name is still free."""
-    try:
-        os.link(part, path)
-    except PermissionError:
-        if os.path.lexists(path):
-            raise FileExistsError from None
-        part.rename(path)
+    with open_whole(path) as file:
+        yield file
 
 
 @contextmanager

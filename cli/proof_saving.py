@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from cli.drafts import open_whole
 from cli.failure import CliError, build_usage_error
 from consensus.messages import Handover
 from meter.answers import AccountAnswer, BillAnswer, RecordAnswer
@@ -105,19 +106,14 @@ def read_file(path: Path) -> bytes:
 
 
 def write_new(path: Path, content: bytes) -> None:
-    """Write a file that does not exist yet.
+    """Write a file that does not exist yet, whole or not at all.
 
     Raises:
         CliError: it does, or the file system refused.
 
     """
-    try:
-        with path.open("xb") as file:
-            file.write(content)
-    except FileExistsError:
-        raise build_usage_error(f"{path}: there is a file of this name; choose another") from None
-    except OSError as error:
-        raise CliError(f"{path}: {error.strerror}") from None
+    with open_whole(path) as file:
+        file.write(content)
 
 
 def _build_shown(record: RecordAnswer | None) -> ProvenRecord:

@@ -2,15 +2,17 @@
 
 import asyncio
 import json
+import resource
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
 from msgspec import structs
 
 from cli import balance
-from cli.failure import CliError
-from cli.proof_saving import build_balance_file, build_bill_file, check_proof
+from cli.failure import CliError, ExitCode
+from cli.proof_saving import build_balance_file, build_bill_file, check_proof, write_new
 from meter.answers import AccountAnswer, BillAnswer, decode_answer
 from meter.verification import VerifiedBill
 from tests.node.api.rim import open_rim
@@ -121,3 +123,20 @@ def test_a_balance_that_is_not_what_the_answer_says_is_refused(
     answer = spoil(account)
     with pytest.raises(CliError, match=reason):
         balance._check(build_balance_file(answer, ()), answer, asked, GENESIS)
+
+
+def test_a_proof_that_finds_no_room_leaves_no_half_of_it_under_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "birch.proof"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
+    try:
+        with pytest.raises(CliError, match="File too large") as refused:
+            write_new(path, bytes(20_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert refused.value.code == ExitCode.ERROR
+    assert not list(tmp_path.iterdir())
+    write_new(path, b"whole")
+    with pytest.raises(CliError, match="there is a file of this name"):
+        write_new(path, b"other")
+    assert path.read_bytes() == b"whole"
