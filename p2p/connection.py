@@ -15,7 +15,15 @@ from aiohttp import web
 from p2p.frames import Channel, FrameError, decode_frames, encode_frame
 from p2p.gossip import Outbox
 from p2p.handshake import HandshakeError, Hello, check_hello, check_proof, decode_hello, sign_hello
-from p2p.pace import ANSWER_COST_S, ANSWERS_SHARE, BREATH_S, FRAMES_PER_LOOK, SHARE, Pace
+from p2p.pace import (
+    ANSWER_COST_S,
+    ANSWERS_BURST_S,
+    ANSWERS_SHARE,
+    BREATH_S,
+    FRAMES_PER_LOOK,
+    SHARE,
+    Pace,
+)
 from p2p.peers import Dialling, PeerAddress
 from p2p.transfer import (
     ANSWER_BYTES_MAX,
@@ -95,7 +103,7 @@ class Connection:
         self._is_pausing = False
         self._has_room = asyncio.Event()
         self._pace = Pace(loop.time(), limits.read_share)
-        self._answering = Pace(loop.time(), limits.answers_share)
+        self._answering = Pace(loop.time(), limits.answers_share, ANSWERS_BURST_S)
         self._used_s = 0.0
         self._running = asyncio.Semaphore(limits.answers_running_max)
         self._answers: set[asyncio.Task[None]] = set()

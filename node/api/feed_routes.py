@@ -6,6 +6,7 @@ reader: it is late, and cut off when it takes nothing for a while. What it misse
 
 import asyncio
 import re
+import time
 
 import structlog
 from aiohttp import hdrs, web
@@ -41,7 +42,7 @@ WRITE_S = 10.0
 """For the events of one height to leave. Who takes longer is cut off, and may come back for the rest."""
 
 WRITE_COST_S = 0.0001
-"""What the events of a height count for, and more than they cost: they are made once for all."""
+"""What writing the events of a height counts for; what it took to make them, when they were not ready, comes on top."""
 
 RETRY_MS = 2_000
 """After what a browser comes back."""
@@ -124,10 +125,12 @@ class FeedRoutes:
             if height < self._queries.certified_height:
                 height = Height(height + 1)
                 await self._fairness.enter(address)
+                began_s = time.thread_time()
                 news = self._archive.get(height)
                 if news is None:
                     return  # it was pruned meanwhile; who comes back is told so by name
                 said += news.render(ids, account)
+                self._fairness.spend(address, time.thread_time() - began_s)
             if not said and loop.time() - written_s >= HEARTBEAT_S:
                 said = b": %d\n\n" % height
             if said:

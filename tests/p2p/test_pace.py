@@ -6,7 +6,16 @@ import time
 import pytest
 
 from p2p.frames import FRAMES_PER_MESSAGE_MAX, Channel, encode_frame
-from p2p.pace import BREATH_S, BURST_S, FRAMES_PER_LOOK, SHARE, Pace
+from p2p.pace import (
+    ANSWER_COST_S,
+    ANSWERS_BURST_S,
+    ANSWERS_SHARE,
+    BREATH_S,
+    BURST_S,
+    FRAMES_PER_LOOK,
+    SHARE,
+    Pace,
+)
 from p2p.peers import Timing
 from tests.p2p.members import make_members, open_mesh, wait_until
 
@@ -28,6 +37,14 @@ def test_waiting_as_told_gives_exactly_the_share_in_the_long_run() -> None:
         now_s += pace.spend(0.01, now_s)
     assert used_s <= BURST_S + SHARE * now_s + 0.01
     assert used_s >= SHARE * now_s
+
+
+def test_answers_have_a_burst_of_their_own() -> None:
+    pace = Pace(0.0, ANSWERS_SHARE, ANSWERS_BURST_S)
+    assert pace.spend(ANSWERS_BURST_S, 0.0) == 0
+    assert pace.spend(ANSWER_COST_S, 0.0) == pytest.approx(ANSWER_COST_S / ANSWERS_SHARE)
+    assert pace.spend(ANSWERS_BURST_S, 1000.0) == 0
+    assert pace.spend(ANSWER_COST_S, 1000.0) > 0
 
 
 def test_a_pause_brings_back_one_burst_and_no_more() -> None:
