@@ -1,13 +1,15 @@
 """`gridbft start`: one validator in this process, until it is asked to stop."""
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cli.console import talk
-from cli.failure import build_usage_error
+from cli.failure import CliError, ExitCode, build_usage_error
 from cli.options import HomeOption, PassphraseFileOption, check_role, find_home
+from node.ownership import ROOT, is_root
 
 ROLE_VARIABLE = "GRIDBFT_NODE_ROLE"
 
@@ -45,6 +47,20 @@ def start(
         raise build_usage_error(str(error)) from None
     except KeystoreError as error:
         raise build_key_error(error) from None
+    _check_user(directory)
     passphrase = read_passphrase(passphrase_file, of_what=f"the keys of {config.name}")
     talk(f"{config.name}: starting; Ctrl-C or SIGTERM stops it")
     become_node(directory, passphrase, stop_with_stdin=stop_with_stdin)
+
+
+def _check_user(home: Path) -> None:
+    """Refuse to run as root in another user's home: a power cut would leave files there that its owner cannot use.
+
+    Raises:
+        CliError: not allowed.
+
+    """
+    owner = home.stat().st_uid
+    if is_root() and owner != ROOT:
+        command = f"sudo -u '#{owner}' gridbft start --home {home}"
+        raise CliError(f"{home}: the node runs as its owner, not as root: {command}", ExitCode.NOT_ALLOWED)

@@ -60,3 +60,20 @@ def test_what_a_command_makes_in_a_home_is_its_owners(
     assert ended.code == ExitCode.OK, ended.err
     assert list_inodes(home) - before
     assert list_strangers(home) == []
+
+
+def test_root_does_not_run_the_node_of_another_user(
+    gridbft: Command, network: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would write for months, and one kill would leave all of it root's."""
+    home = network / "node0"
+    if os.geteuid() == 0:
+        give(home)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: 0)
+    ended = gridbft("start", "--home", home)
+    assert (ended.code, "the node runs as its owner, not as root" in ended.line) == (
+        ExitCode.NOT_ALLOWED,
+        True,
+    )
+    assert list_strangers(home) == []
