@@ -21,6 +21,7 @@ REPEATS = 5
 WAYS = ("gridbft-stream", "gridbft-batch", "gridbft-single")
 RATE = 1e6
 """All are due at once: 5,000 in each tick of the load."""
+WARM_UP_RATE = 200.0
 WARM_UP_S = 1.0
 
 
@@ -55,7 +56,7 @@ async def measure(meters: int, repeats: int = REPEATS) -> list[Burst]:
     runs: dict[str, list[tuple[float, float, int]]] = {way: [] for way in WAYS}
     async with open_session(meters=meters) as session:
         for way in WAYS:
-            await session.load("warm-up", way, meters / WARM_UP_S, WARM_UP_S)
+            await session.load("warm-up", way, min(WARM_UP_RATE, meters / WARM_UP_S), WARM_UP_S)
         for _ in range(repeats):
             for way in WAYS:
                 run = await session.load("burst", way, RATE, meters / RATE)
