@@ -88,6 +88,8 @@ def _compare(before: Path, after: Path, percent: float) -> int:
 
 def _report(run: Path, output: Path, results: Path) -> int:
     found = _read(run)
+    if results != RESULTS and not results.is_dir():
+        raise CliError(f"--results {results}: this is no directory")
     try:
         write_bench_page(output, found, results)
     except KeyError as error:

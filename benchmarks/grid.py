@@ -22,9 +22,11 @@ from typing import Any
 
 import msgspec
 
+from benchmarks.grid_file import read_grid, write_grid
 from benchmarks.harness.machine import describe_machine
-from benchmarks.harness.session import compute_percentiles
+from benchmarks.harness.session import BenchError, compute_percentiles
 from benchmarks.harness.workload import Meters
+from primitives.limits import VALIDATORS_MAX, VALIDATORS_MIN
 from vm.genesis import ConsensusParameters
 
 VALIDATORS = (4, 8, 16, 24, 32, 40, 56, 72)
@@ -32,6 +34,8 @@ MBIT = (0.1, 0.5, 1.0, 4.0, 16.0)
 RATES = (1.0, 5.0, 10.0, 15.0)
 METERS = 75
 """As many as Quartierstrom had."""
+READINGS_MAX = METERS * 24
+"""A simulated community begins with 24 slots that nobody has reported (``tests/simulation/community.py``)."""
 LATENCY_MS = 10
 SYNC_MS = 10
 """Of a card."""
@@ -189,14 +193,47 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, metavar="FILE")
     arguments = parser.parse_args()
     try:
-        from benchmarks.grid_costs import measure_costs
-        from benchmarks.grid_world import Costs
+        check(arguments.validators, arguments.mbit, arguments.rates, arguments.seconds, arguments.factor)
+        _play_all(arguments)
     except ImportError:
         sys.exit("grid: the simulator is part of a checkout (tests/simulation), not of an installed package")
+    except BenchError as error:
+        sys.exit(f"grid: {error}")
+
+
+def check(
+    validators: Sequence[int],
+    mbit: Sequence[float],
+    rates: Sequence[float],
+    seconds: float,
+    factor: float = 1.0,
+) -> None:
+    """Refuse networks and loads that cannot be.
+
+    Raises:
+        BenchError: it names the first.
+
+    """
+    if not all(VALIDATORS_MIN <= size <= VALIDATORS_MAX for size in validators):
+        raise BenchError(f"a network has {VALIDATORS_MIN} to {VALIDATORS_MAX} validators")
+    if not all(0 < value < float("inf") for value in (*mbit, *rates, seconds, factor)):
+        raise BenchError("lines, rates, seconds and the factor are above 0")
+    if max(rates) * seconds > READINGS_MAX:
+        raise BenchError(
+            f"{METERS} meters have {READINGS_MAX} readings to send: fewer seconds, or a lower rate"
+        )
+
+
+def _play_all(arguments: argparse.Namespace) -> None:
+    from benchmarks.grid_costs import measure_costs
+    from benchmarks.grid_world import Costs
+
     began_s = monotonic()
-    kept_set_up, cells = _read(arguments.output)
-    kept = kept_set_up.get("costs_us")
-    costs = Costs(**kept) if kept and kept["factor"] == arguments.factor else measure_costs(arguments.factor)
+    file = read_grid(arguments.output)
+    cells = _read_cells(arguments.output, file)
+    kept = file.get("set_up", {}).get("costs_us", {})
+    is_kept = kept.get("factor") == arguments.factor and set(kept) == set(Costs._fields)
+    costs = Costs(**kept) if is_kept else measure_costs(arguments.factor)
     set_up = {
         "line": f"one of each validator, so many Mbit/s each way for all its links, {LATENCY_MS} ms to the next",
         "sync_ms": SYNC_MS,
@@ -206,8 +243,8 @@ def main() -> None:
         "meters": METERS,
         "geneses": {name: msgspec.structs.asdict(each) for name, each in GENESES.items()},
     }
-    if kept_set_up not in ({}, set_up):
-        sys.exit(f"grid: -o {arguments.output}: its cells have another set-up: name another file")
+    if cells and file["set_up"] != set_up:
+        raise BenchError(f"-o {arguments.output}: its cells have another set-up: name another file")
     left = 0
     for place in list_places(arguments.genesis, arguments.validators, arguments.mbit, arguments.rates):
         if place in cells and not arguments.again:
@@ -217,35 +254,25 @@ def main() -> None:
             continue
         cells[place] = play(place, costs, arguments.seconds)
         print(json.dumps(msgspec.to_builtins(cells[place])), flush=True)
-        _write(arguments.output, set_up, cells)
+        file |= {
+            "question": "validators x access line x requests a second: where does agreement stall?",
+            "machine": describe_machine(),
+            "set_up": set_up,
+            "cells": [msgspec.to_builtins(cells[each]) for each in sorted(cells)],
+        }
+        write_grid(arguments.output, file)
     if left:
         print(f"grid: {left} cells are left for another run with the same file", file=sys.stderr)
 
 
-def _read(path: Path | None) -> tuple[dict[str, Any], dict[Place, Cell]]:
-    """Return the set-up and the cells of a file; nothing of one that is not there."""
-    if path is None or not path.exists():
-        return {}, {}
+def _read_cells(path: Path | None, file: dict[str, Any]) -> dict[Place, Cell]:
     try:
-        found = msgspec.json.decode(path.read_bytes())
-        cells = msgspec.convert(found["cells"], list[Cell])
-        return dict(found["set_up"]), {cell.place: cell for cell in cells}
-    except (msgspec.DecodeError, msgspec.ValidationError, KeyError, TypeError, ValueError) as error:
-        sys.exit(f"grid: -o {path}: this is no grid to go on with ({error}): name another file")
-
-
-def _write(path: Path | None, set_up: dict[str, Any], cells: dict[Place, Cell]) -> None:
-    if path is None:
-        return
-    kept = json.loads(path.read_bytes()) if path.exists() else {}
-    found = {
-        **kept,
-        "question": "validators x access line x requests a second: where does agreement stall?",
-        "machine": describe_machine(),
-        "set_up": set_up,
-        "cells": [msgspec.to_builtins(cells[place]) for place in sorted(cells)],
-    }
-    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        cells = msgspec.convert(file.get("cells", []), list[Cell])
+    except msgspec.ValidationError as error:
+        raise BenchError(f"-o {path}: this is no grid to go on with ({error}): name another file") from None
+    if cells and not isinstance(file.get("set_up"), dict):
+        raise BenchError(f"-o {path}: this is no grid to go on with: its cells have no set-up")
+    return {cell.place: cell for cell in cells}
 
 
 if __name__ == "__main__":

@@ -9,18 +9,22 @@ import argparse
 import asyncio
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.confined.computers import Confinement
-from benchmarks.confined.loads import check, load_computers
-from benchmarks.grid import GENESES
+from benchmarks.confined.loads import load_computers
+from benchmarks.grid import GENESES, check
+from benchmarks.grid_file import read_grid, write_grid
 from benchmarks.harness.machine import describe_machine
 from benchmarks.harness.session import BenchError
 
 MBIT = 1.0
 RATES = (5.0, 15.0)
 SECONDS = 20.0
+SAME = ("genesis", "validators", "confinement")
+"""What makes two runs ones of the same network."""
 
 
 def main() -> None:
@@ -36,35 +40,24 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, metavar="FILE")
     arguments = parser.parse_args()
     try:
-        check(arguments.rates, arguments.seconds)
+        check(arguments.validators, [arguments.mbit], arguments.rates, arguments.seconds)
         for validators in arguments.validators:
             for genesis in arguments.genesis:
+                file = read_grid(arguments.output)
                 line = Confinement(bits_per_s=1e6 * arguments.mbit)
                 run = asyncio.run(
                     load_computers(validators, line, arguments.rates, arguments.seconds, GENESES[genesis])
                 )
                 found = {"genesis": genesis, **run, "machine": describe_machine()}
                 print(json.dumps(found), flush=True)
-                _keep(arguments.output, found)
+                write_grid(arguments.output, file | {"processes": replace(file.get("processes", []), found)})
     except BenchError as error:
         sys.exit(f"grid: {error}")
 
 
-def _keep(path: Path | None, found: dict[str, Any]) -> None:
-    """Put a network into the file, in the place of an earlier run of the same."""
-    if path is None:
-        return
-    kept = json.loads(path.read_bytes()) if path.exists() else {"cells": []}
-    name = [found[field] for field in ("genesis", "validators", "confinement")]
-    others = [
-        run
-        for run in kept.get("processes", [])
-        if [run[field] for field in ("genesis", "validators", "confinement")] != name
-    ]
-    kept["processes"] = [*others, found]
-    draft = path.with_suffix(".draft")
-    draft.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-    draft.replace(path)
+def replace(runs: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the runs with a newer one, in the place of an earlier run of the same network."""
+    return [*(run for run in runs if any(run.get(name) != found[name] for name in SAME)), found]
 
 
 if __name__ == "__main__":

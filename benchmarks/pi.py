@@ -14,7 +14,9 @@ import sys
 from pathlib import Path
 
 from benchmarks.confined.computers import Confinement
-from benchmarks.confined.loads import check, load_computers
+from benchmarks.confined.loads import load_computers
+from benchmarks.grid import check
+from benchmarks.grid_file import check_place
 from benchmarks.harness.machine import describe_machine, measure_verify_us
 from benchmarks.harness.session import BenchError
 
@@ -36,7 +38,8 @@ def main() -> None:
     arguments = parser.parse_args()
     machine, verify_us = describe_machine(), measure_verify_us()
     try:
-        check(arguments.rates, arguments.seconds)
+        check([arguments.validators], [1.0], arguments.rates, arguments.seconds)
+        check_place(arguments.output)
         run = asyncio.run(load_computers(arguments.validators, PI, arguments.rates, arguments.seconds))
     except BenchError as error:
         sys.exit(f"pi: {error}")

@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.confined.computers import Confinement, open_computers
 from benchmarks.confined.streets import count_line_bytes
-from benchmarks.harness.session import BenchError, open_session
+from benchmarks.harness.session import open_session
 from vm.genesis import ConsensusParameters
 
 ADAPTER = "gridbft-stream"
@@ -70,14 +70,3 @@ def _count_lines(validators: int, confinement: Confinement) -> list[int]:
     if confinement.bits_per_s is None:
         return []
     return [count_line_bytes(place) for place in range(validators)]
-
-
-def check(rates: Sequence[float], seconds: float) -> None:
-    """Refuse loads that are none.
-
-    Raises:
-        BenchError: a rate or the time is not above 0.
-
-    """
-    if seconds <= 0 or any(rate <= 0 for rate in rates):
-        raise BenchError("rates and seconds are above 0")

@@ -11,7 +11,6 @@ from benchmarks.confined import quotas, streets
 from benchmarks.confined.card import build_card
 from benchmarks.confined.commands import need, run
 from benchmarks.confined.computers import Confinement, open_computers
-from benchmarks.confined.loads import check
 from benchmarks.confined.quotas import build_entry, open_quotas
 from benchmarks.confined.streets import open_street
 from benchmarks.harness.network import LOOPBACK
@@ -100,9 +99,3 @@ def test_a_street_has_so_many_houses_and_no_more() -> None:
     else:
         with pytest.raises(BenchError, match="needs"), open_street(1, 1e6):
             pass
-
-
-@pytest.mark.parametrize(("rates", "seconds"), [((0.0,), 1.0), ((-1.0,), 1.0), ((1.0,), 0.0)])
-def test_a_load_of_nothing_is_refused(rates: tuple[float, ...], seconds: float) -> None:
-    with pytest.raises(BenchError, match="above 0"):
-        check(rates, seconds)

@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks import grid
 from benchmarks.grid_lines import RECORD_BYTES, SEGMENT_BYTES, WINDOW_BYTES, Line, Lines, pack
+from benchmarks.grid_processes import replace
 from benchmarks.grid_world import Costs
 from tests.simulation.network import Frame, Kind
 from tests.simulation.timeline import Timeline
@@ -139,9 +140,47 @@ def test_the_command_goes_on_where_its_file_ends_with_the_costs_of_its_beginning
         run_command(monkeypatch, output, "--rates", "1", "--seconds", "2")
 
 
-def test_a_file_that_is_no_grid_is_not_written_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "content", ["[]", "no json", "{}", '{"cells": [{}]}', '{"cells": [], "processes": 1, "x": ']
+)
+def test_a_file_that_is_no_grid_is_not_written_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
     output = tmp_path / "other.json"
-    output.write_text("[]")
+    output.write_text(content)
     with pytest.raises(SystemExit, match="no grid to go on with"):
         run_command(monkeypatch, output)
-    assert output.read_text() == "[]"
+    assert output.read_text() == content
+
+
+def test_a_file_that_cannot_be_made_is_named_before_anything_is_played(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SystemExit, match="there is no directory"):
+        run_command(monkeypatch, tmp_path / "nowhere" / "grid.json")
+
+
+@pytest.mark.parametrize(
+    ("words", "refusal"),
+    [
+        (["--validators", "3"], "4 to 80 validators"),
+        (["--validators", "81"], "4 to 80 validators"),
+        (["--mbit", "0"], "above 0"),
+        (["--rates", "-1"], "above 0"),
+        (["--seconds", "0"], "above 0"),
+        (["--factor", "nan"], "above 0"),
+        (["--rates", "1801"], "1800 readings"),
+    ],
+)
+def test_networks_and_loads_that_cannot_be_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], refusal: str
+) -> None:
+    with pytest.raises(SystemExit, match=refusal):
+        run_command(monkeypatch, tmp_path / "grid.json", *words)
+
+
+def test_a_network_of_processes_takes_the_place_of_an_earlier_run_of_the_same() -> None:
+    other: dict[str, object] = {"genesis": "default", "validators": 4, "confinement": {}, "loads": []}
+    old = {**other, "validators": 16}
+    new = {**old, "loads": [1]}
+    assert replace([old, other], new) == [other, new]

@@ -81,6 +81,14 @@ def test_every_kept_result_is_drawn_into_the_page_of_a_run(tmp_path: Path) -> No
     assert not any(mark in text for mark in ("<script src", "<link", "<img"))
 
 
+def test_a_directory_of_results_that_is_none_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["report", str(RESULTS / "throughput.json"), "-o", str(tmp_path / "page.html")]
+    assert bench([*arguments, "--results", str(tmp_path / "nowhere")]) == ExitCode.ERROR
+    assert "this is no directory" in capsys.readouterr().err
+
+
 def test_the_drawings_beside_the_results_are_what_the_results_say(tmp_path: Path) -> None:
     for drawing in plots.DRAWINGS:
         kept = RESULTS / f"{drawing.result}.json"
