@@ -1,6 +1,6 @@
 """Question 2, the Quartierstrom grid: validators x access line x requests a second; where does agreement stall?
 
-`python -m benchmarks.grid -o benchmarks/results/grid.json` (about an hour; `--validators`, `--mbit`, `--rates` choose a
+`python -m benchmarks.grid -o benchmarks/results/grid.json` (two hours of a core; `--validators`, `--mbit`, `--rates` choose a
 part). With ``--for-s`` it stops after so long; run again with the same FILE, it goes on where it was. Their network
 halted above 40 validators and 10 requests a second, on Tendermint (Quartierstrom, 2019).
 
