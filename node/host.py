@@ -39,6 +39,7 @@ from node.errors import DivergedError, KeyInUseError
 from node.links import Links
 from node.memberships import find_following
 from node.metric_names import HISTOGRAMS
+from node.nearby import Nearby
 from node.stopwatch import Stopwatch
 from node.storage.journal import Journal
 from p2p.frames import Channel
@@ -96,6 +97,7 @@ class Host:
         self._clock = clock
         self._listener = listener
         self._executor = executor
+        self._syncing = Nearby(executor)
         self._events: deque[Event] = deque()
         self._received = 0
         self._wakeup = asyncio.Event()
@@ -138,7 +140,7 @@ class Host:
 
     def offer_batch(self) -> None:
         """Answer the replica's open question for a batch, if there is one and a reason for a block."""
-        proposed = self._batcher.answer(self.now())
+        proposed = self._batcher.answer(self.now()) if self._batcher.is_asked else None
         if proposed is not None:
             self.put(proposed)
 
@@ -183,12 +185,12 @@ class Host:
     async def _step_waiting(self) -> None:
         effects = self._take_steps()
         if self._append_records(effects):
-            loop = asyncio.get_running_loop()
             with self.sync_time:
-                await loop.run_in_executor(self._executor, self._journal.sync)
+                await self._syncing.run(self._journal.sync)
             self.syncs += 1
             kept = self._select_kept_records()
             if kept is not None:
+                loop = asyncio.get_running_loop()
                 await loop.run_in_executor(self._executor, self._journal.rewrite, kept)
                 self._rewrite_above = max(JOURNAL_BYTES_MAX, 2 * self._journal.size)
         for effect in effects:

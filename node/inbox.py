@@ -103,7 +103,8 @@ class Inbox:
 
     def on_message(self, peer: bytes, payload: bytes) -> None:
         """Take a consensus message; those of one peer become events in the order in which they came."""
-        if self._echoes.is_echo(peer, payload, self._host.now().monotonic_ms):
+        now_ms = self._host.now().monotonic_ms
+        if self._echoes.is_echo(peer, payload, now_ms):
             self._network.charge(peer, USELESS_S)
             return
         try:
@@ -111,7 +112,7 @@ class Inbox:
         except DecodeError as error:
             self._network.penalize(peer, FORGED_POINTS, f"a malformed message: {error}")
             return
-        self._heard.note(peer, envelope, self._host.now().monotonic_ms)
+        self._heard.note(peer, envelope, now_ms)
         if not self._host.replica.is_wanted(envelope):
             self._network.charge(peer, USELESS_S)
             return

@@ -28,6 +28,7 @@ from node.clock import Clock, SteppedClock, SystemClock
 from node.config import MempoolConfig, NodeConfig
 from node.errors import DiskError, HomeError, PortBusyError
 from node.fair_packing import build_packer
+from node.garbage import tame_collector
 from node.gauging import Gauging
 from node.heard import Heard
 from node.home import (
@@ -110,6 +111,7 @@ async def _run_once(
             if storage.signed_height > height:
                 log.error("blocks_lost", height=height, signed_height=storage.signed_height)
             supervisor.tell_ready()
+            tame_collector()
             await node.run()
             is_again = node.lifetime.is_reopening
     except* (JournalError, StoreError) as group:

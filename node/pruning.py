@@ -22,6 +22,14 @@ class Pruner:
         self._keep_blocks = keep_blocks
         self._uncompacted = 0
 
+    def is_due(self, certified: Height) -> bool:
+        """Tell whether a step at this certified height would let a block go."""
+        return self._keep_blocks > 0 and self._chain.get_pruned_height() < certified - self._keep_blocks
+
+    def is_compaction_due(self) -> bool:
+        """Tell whether enough blocks were let go for the store to give their space back."""
+        return self._uncompacted >= COMPACT_BLOCKS
+
     def step(self, certified: Height) -> int:
         """Let the lowest blocks go that are not to be kept, at most so many as a step may; return how many.
 
@@ -50,7 +58,7 @@ class Pruner:
             StoreError: the store fails.
 
         """
-        if self._uncompacted < COMPACT_BLOCKS:
+        if not self.is_compaction_due():
             return False
         self._uncompacted = 0
         self._chain.compact_pruned()

@@ -70,9 +70,9 @@ class Upkeep:
         """
         height = Height(certificate.header.height)
         self.snapshots.on_certified(height)
-        if _is_done(self._pruning):
+        if _is_done(self._pruning) and self._pruner.is_due(height):
             self._pruning = self._execution.submit(self._pruner.step, height)
-        if _is_done(self._compacting):
+        if _is_done(self._compacting) and self._pruner.is_compaction_due():
             self._compacting = self._compaction.submit(self._pruner.compact_if_due)
 
 

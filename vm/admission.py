@@ -2,7 +2,7 @@
 
 from primitives.ids import AccountId, Digest, Height
 from vm.contract import CallContext, LedgerContext, decode_call
-from vm.contracts.permissions import Account, get_account
+from vm.contracts.permissions import Account, read_account
 from vm.receipt import Rejection
 from vm.registry import CONTRACTS
 from vm.state import Overlay, StateReader
@@ -25,12 +25,10 @@ def check(
 
     The signature is checked elsewhere, once.
     """
-    transaction = sealed.transaction
-    overlay = Overlay(state)
-    account = get_account(overlay, transaction.account)
-    rejection = check_account(ledger, account, transaction, height, time_ms)
+    rejection = check_sender(state, ledger, height, time_ms, sealed)
     if rejection is not None:
         return rejection
+    transaction, overlay = sealed.transaction, Overlay(state)
     contract = CONTRACTS.get(transaction.call.contract)
     if contract is None:
         return Rejection.CONTRACT_UNKNOWN
@@ -39,6 +37,14 @@ def check(
         return call
     context = CallContext(ledger, overlay, AccountId(transaction.account), Digest(sealed.id), height, time_ms)
     return contract.check(context, call)
+
+
+def check_sender(
+    state: StateReader, ledger: LedgerContext, height: Height, time_ms: int, sealed: SealedTransaction
+) -> Rejection | None:
+    """Return why a transaction would be refused at ``height`` and ``time_ms`` whatever it asks for."""
+    account = read_account(state, sealed.transaction.account)
+    return check_account(ledger, account, sealed.transaction, height, time_ms)
 
 
 def check_account(

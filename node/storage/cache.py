@@ -9,8 +9,16 @@ import threading
 from collections.abc import Mapping
 from enum import Enum
 
-BYTES_MAX = 12 * 1024 * 1024
-"""Both generations together: the accounts and meters of 10,000 homes, and the buckets that they lie in."""
+from vm.state_root import BUCKETS
+
+BYTES_MAX = 8 * 1024 * 1024
+"""Both generations together: the accounts, meters and newest registers of 10,000 homes."""
+
+BUCKETS_BYTES_MAX = 16 * 1024 * 1024
+"""All buckets of a state of 400,000 keys; beyond it those stay that are not in the hand's way."""
+
+BUCKET_BYTES = 33
+"""What a bytes object takes beside its content."""
 
 ENTRY_BYTES = 160
 """What an entry takes beside key and value: two bytes objects and its place in a dictionary."""
@@ -73,3 +81,36 @@ class ReadCache:
         self._young[key] = value
         if self._size > self._generation_max:
             self._old, self._young, self._size = self._young, {}, 0
+
+
+class BucketCache:
+    """The buckets of the newest state tree, by index; for the one thread that executes blocks and writes them.
+
+    Readings lie in buckets at random: no order of use says which one comes next. Beyond the bound a hand goes round and
+    forgets what it comes to.
+    """
+
+    def __init__(self, bytes_max: int = BUCKETS_BYTES_MAX) -> None:
+        self._bytes_max = bytes_max
+        self._contents: list[bytes | None] = [None] * BUCKETS
+        self._size = 0
+        self._hand = 0
+
+    def get(self, index: int) -> bytes | None:
+        """Return a bucket's content, empty when the store has none; None when it is not known here."""
+        return self._contents[index]
+
+    def keep(self, index: int, content: bytes) -> None:
+        """Remember what the store has."""
+        self._forget(index)
+        self._contents[index] = content
+        self._size += len(content) + BUCKET_BYTES
+        while self._size > self._bytes_max:
+            self._forget(self._hand)
+            self._hand = (self._hand + 1) % BUCKETS
+
+    def _forget(self, index: int) -> None:
+        known = self._contents[index]
+        if known is not None:
+            self._contents[index] = None
+            self._size -= len(known) + BUCKET_BYTES

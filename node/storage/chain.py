@@ -7,7 +7,7 @@ import msgspec
 
 from consensus.messages import Certificate, Handover
 from node.storage import keys
-from node.storage.cache import ReadCache, Unknown
+from node.storage.cache import BucketCache, ReadCache, Unknown
 from node.storage.journal import JournalMark
 from node.storage.store import Store, StoreCorrupt, StoreFailed, StoreReader, StoreSnapshot
 from primitives.batch import build_batch
@@ -91,14 +91,20 @@ class ChainStore(StateView):
         self._store = store
         self._get_mark = get_mark
         self._cache = ReadCache()
+        self._buckets = BucketCache()
+        self._pruned: Height | None = None
 
     def get(self, key: bytes) -> bytes | None:
         """Return a state value of the newest block."""
         return self._get_cached(keys.STATE + key)
 
     def get_bucket(self, index: int) -> bytes:
-        """Return a bucket of the newest state tree, empty when it was never written."""
-        return self._get_cached(keys.build_bucket_key(index)) or b""
+        """Return a bucket of the newest state tree, empty when it was never written; for the thread that writes."""
+        content = self._buckets.get(index)
+        if content is None:
+            content = super().get_bucket(index)
+            self._buckets.keep(index, content)
+        return content
 
     def get_genesis(self) -> bytes | None:
         """Return the genesis' bytes, or None before ``init_genesis``.
@@ -175,11 +181,13 @@ class ChainStore(StateView):
             known = puts.get(key) or self._store.get(key)
             if known is None or (receipt.consumed and not known[-1]):
                 puts[key] = height.to_bytes(8, "big") + place.to_bytes(4, "big") + bytes((receipt.consumed,))
-        changes: dict[bytes, bytes | None] = {}
-        _add_state(changes, state_writes, bucket_writes)
+        changes: dict[bytes, bytes | None] = {keys.STATE + key: value for key, value in state_writes.items()}
+        _add_buckets(puts, bucket_writes)
         self._cache.begin_write()
         self._store.write(puts | changes, sync=True)
         self._cache.finish_write(changes)
+        for index, content in bucket_writes.items():
+            self._buckets.keep(index, content)
 
     def put_certificate(self, certificate: Certificate) -> None:
         """Keep a block's certificate; not synced, because peers have it too. One of a pruned block is not kept."""
@@ -232,8 +240,10 @@ class ChainStore(StateView):
 
     def get_pruned_height(self) -> Height:
         """Return the height up to which blocks, receipts and certificates are gone; 0 when all are here."""
-        data = self._store.get(keys.PRUNED)
-        return Height(0 if data is None else int.from_bytes(data, "big"))
+        if self._pruned is None:
+            data = self._store.get(keys.PRUNED)
+            self._pruned = Height(0 if data is None else int.from_bytes(data, "big"))
+        return self._pruned
 
     def prune_block(self, height: Height) -> int:
         """Remove the lowest block that is kept, with all that belongs to it alone; return its transactions.
@@ -259,6 +269,7 @@ class ChainStore(StateView):
                 puts[key] = None
         puts[keys.PRUNED] = height.to_bytes(8, "big")
         self._store.write(puts, sync=False)
+        self._pruned = height
         return len(receipts)
 
     def compact_pruned(self) -> None:
@@ -380,5 +391,9 @@ def _add_state(
 ) -> None:
     for key, value in state_writes.items():
         puts[keys.STATE + key] = value
+    _add_buckets(puts, bucket_writes)
+
+
+def _add_buckets(puts: dict[bytes, bytes | None], bucket_writes: Mapping[int, bytes]) -> None:
     for index, content in bucket_writes.items():
         puts[keys.build_bucket_key(index)] = content or None  # an empty bucket reads as an absent one

@@ -2,10 +2,11 @@
 
 from consensus.effects import WantBatch
 from consensus.events import Now
-from node.batching import Batcher
+from node.batching import WORTH_A_BLOCK, Batcher
 from node.mempool import Mempool, MempoolLimits
 from primitives.batch import BatchHeader
 from primitives.ids import Epoch, MonotonicMs, ReplicaId, Sequence, UnixMs, View
+from tests.node.transactions import make_unsigned
 
 HEARTBEAT_MS = 2_000
 ON_ITS_WAY = BatchHeader(b"a" * 32, 1_000, (b"t" * 32,))
@@ -40,6 +41,33 @@ def test_an_open_question_forgets_a_block_that_was_executed_meanwhile() -> None:
     batcher.record_block(at(10), ON_ITS_WAY, None)
     assert batcher.answer(at(10 + HEARTBEAT_MS - 1)) is None
     assert batcher.answer(at(10 + HEARTBEAT_MS)) is not None
+
+
+def test_while_a_block_is_on_its_way_the_next_begins_when_enough_waits_for_it() -> None:
+    mempool = Mempool(MempoolLimits(1_000, 10**6, 100))
+    batcher = Batcher(ReplicaId(b"a" * 32), mempool, HEARTBEAT_MS)
+    batcher.ask(WantBatch(Epoch(0), View(0), Sequence(2), (ON_ITS_WAY,)))
+    for index in range(WORTH_A_BLOCK):
+        assert batcher.answer(at(0)) is None
+        mempool.add(make_unsigned(index), MonotonicMs(0), lambda _: None)
+    proposed = batcher.answer(at(0))
+    assert proposed is None  # one of them may be in the block on its way
+    mempool.add(make_unsigned(WORTH_A_BLOCK), MonotonicMs(0), lambda _: None)
+    proposed = batcher.answer(at(0))
+    assert proposed is not None
+    assert len(proposed.batch.transactions) == WORTH_A_BLOCK + 1
+
+
+def test_what_waits_goes_at_once_when_the_block_on_its_way_is_executed() -> None:
+    mempool = Mempool(MempoolLimits(1_000, 10**6, 100))
+    batcher = Batcher(ReplicaId(b"a" * 32), mempool, HEARTBEAT_MS)
+    mempool.add(make_unsigned(1), MonotonicMs(0), lambda _: None)
+    batcher.ask(WantBatch(Epoch(0), View(0), Sequence(2), (ON_ITS_WAY,)))
+    assert batcher.answer(at(0)) is None
+    batcher.record_block(at(10), ON_ITS_WAY, None)
+    proposed = batcher.answer(at(10))
+    assert proposed is not None
+    assert len(proposed.batch.transactions) == 1
 
 
 def test_a_due_block_is_overdue_from_its_heartbeat_or_its_contracts_time_on() -> None:

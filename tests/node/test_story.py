@@ -12,7 +12,7 @@ from consensus.effects import (
 )
 from consensus.events import Overdue, Received, TimerFired
 from consensus.messages import Complaint, Status
-from node.story import LINES_MAX, Story
+from node.story import LINES_MAX, UNREAD_MAX, Story
 from primitives.ids import Epoch, Height, Sequence, View
 from tests.consensus.builders import Desk, batch_of, now, say
 from tests.consensus.constitution import START_WALL_MS, build_membership
@@ -68,11 +68,25 @@ def test_beyond_its_bound_the_oldest_lines_go() -> None:
     story = build()
     batch = batch_of()
     for height in range(1, LINES_MAX + 11):
-        story.tell(Overdue(now()), [Deliver(Epoch(0), Sequence(height), Height(height), batch)])
+        story.tell(Overdue(now(20 * height)), [Deliver(Epoch(0), Sequence(height), Height(height), batch)])
     told = lines(story)
     assert len(told) == LINES_MAX
     assert f"deliver height={LINES_MAX + 10} sequence={LINES_MAX + 10} transactions=1" in told
     assert "deliver height=11 sequence=11 transactions=1" not in told
+
+
+def test_of_a_busy_replica_the_end_is_kept_whatever_it_was_told_in_between() -> None:
+    story = build()
+    batch = batch_of()
+    story.tell(Received(now(), COMPLAINT), [])
+    assert lines(story) == ["received from=v1 complaint view=0"]
+    for height in range(1, 10 * UNREAD_MAX + 1):
+        story.tell(Overdue(now(height)), [Deliver(Epoch(0), Sequence(height), Height(height), batch)])
+    told = lines(story)
+    assert told[0] == "received from=v1 complaint view=0"
+    assert [int(line.split()[1].removeprefix("height=")) for line in told if line.startswith("deliver")] == [
+        *range(9 * UNREAD_MAX + 1, 10 * UNREAD_MAX + 1)
+    ]
 
 
 def test_everything_a_replica_does_can_be_told() -> None:

@@ -65,7 +65,9 @@ def closed_chain(tmp_path: Path, source: Source) -> ChainStore:
         memory = source.store
         assert isinstance(memory, MemoryStore)
         store.write(dict(memory.iterate(b"")), sync=False)
-        return ChainStore(store)
+        chain = ChainStore(store)
+        assert chain.get_pruned_height() == 0  # remembered from here on
+        return chain
 
 
 def test_a_store_that_fails_there_is_told_at_the_next_certificate(

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from node.storage.cache import ENTRY_BYTES, ReadCache, Unknown
+from node.storage.cache import BUCKET_BYTES, ENTRY_BYTES, BucketCache, ReadCache, Unknown
+from vm.state_root import BUCKETS
 
 KEY = st.sampled_from([b"a", b"b", b"c", b"d"])
 STEP = st.one_of(
@@ -111,3 +112,26 @@ def test_threads_that_read_while_one_writes_never_see_what_was_replaced() -> Non
     for reader in readers:
         reader.join()
     assert stale == []
+
+
+@given(
+    st.integers(0, 200), st.lists(st.tuples(st.integers(0, BUCKETS - 1), st.binary(max_size=64)), max_size=60)
+)
+def test_a_bucket_cache_knows_what_was_kept_last_or_nothing_and_stays_within_its_bound(
+    bytes_max: int, kept: list[tuple[int, bytes]]
+) -> None:
+    cache = BucketCache(bytes_max)
+    latest: dict[int, bytes] = {}
+    for index, content in kept:
+        cache.keep(index, content)
+        latest[index] = content
+        known = {each: cache.get(each) for each in latest}
+        assert all(value in (None, latest[each]) for each, value in known.items())
+        assert sum(len(value) + BUCKET_BYTES for value in known.values() if value is not None) <= bytes_max
+
+
+def test_a_bucket_cache_within_its_bound_forgets_nothing() -> None:
+    cache = BucketCache(100 * (32 + BUCKET_BYTES))
+    for index in range(100):
+        cache.keep(7 * index, bytes([index]) * 32)
+    assert all(cache.get(7 * index) == bytes([index]) * 32 for index in range(100))

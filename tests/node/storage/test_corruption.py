@@ -11,14 +11,14 @@ import pytest
 from node.errors import HomeError
 from node.home import load_constitution, open_storage
 from node.storage.chain import ChainStore
-from node.storage.leveldb import open_leveldb
+from node.storage.leveldb import WRITE_BUFFER_BYTES, open_leveldb
 from tests.node.storage.corruption import LAYOUTS, SPOILS, main, survey_home, try_home
 from tests.node.storage.homes import BLOCKS, SampleHome, build_home, write_home
 
 LOG_HEAD = struct.Struct("<IHB")
 """LevelDB's log record: checksum, length, type; the sample's logs are shorter than one of its 32 KiB blocks."""
 
-FLUSH_BYTES = 1_500_000
+FLUSH_BYTES = WRITE_BUFFER_BYTES * 3 // 8
 FLUSHES = 3
 DEADLINE_S = 90
 """LevelDB makes a table in a second, on a disk that others fill in a minute."""

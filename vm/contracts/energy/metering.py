@@ -296,10 +296,12 @@ def find_neighbours(
 ) -> tuple[Neighbour | None, Neighbour | None]:
     """Return the registers next before and next after an aligned instant; (None, None) when a reading stands at it."""
     latest = context.state.read(get_latest_key(account), LatestReading)
-    meter = context.state.read(get_meter_key(account), Meter)
-    if latest is None or meter is None:
+    if latest is None:
         return None, None
-    if context.state.read(get_reading_key(account, time_s), Reading) is not None:
+    if time_s > latest.time_s:  # the common case: nothing is read that is not there
+        return Neighbour(latest.time_s, latest.import_wh, latest.export_wh, latest.pagination), None
+    meter = context.state.read(get_meter_key(account), Meter)
+    if meter is None or context.state.read(get_reading_key(account, time_s), Reading) is not None:
         return None, None
     following = _find_following(context, account, time_s)
     if following is None:
