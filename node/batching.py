@@ -17,8 +17,12 @@ WORTH_A_BLOCK = 128
 class Batcher:
     """Holds the replica's open question for a batch and answers it as soon as there is a reason for a block."""
 
-    def __init__(self, own: ReplicaId, mempool: Mempool, heartbeat_ms: int) -> None:
+    def __init__(
+        self, own: ReplicaId, mempool: Mempool, heartbeat_ms: int, worth_a_block: int = WORTH_A_BLOCK
+    ) -> None:
+        """Begin without a question; with ``worth_a_block`` 1 every transaction begins a block while there is room."""
         self._own = own
+        self._worth_a_block = worth_a_block
         self._mempool = mempool
         self._heartbeat_ms = heartbeat_ms
         self._want: WantBatch | None = None
@@ -48,8 +52,10 @@ class Batcher:
         want = self._want
         if want is None:
             return None
+        if want.in_flight and len(self._mempool) < self._worth_a_block:
+            return None
         taken = {name for header in want.in_flight for name in header.transaction_ids}
-        if want.in_flight and len(self._mempool) - len(taken) < WORTH_A_BLOCK:
+        if want.in_flight and self._mempool.count_others(taken) < self._worth_a_block:
             return None
         selected = self._mempool.select(taken, BATCH_TRANSACTIONS_MAX, BATCH_BYTES_MAX)
         if not selected and (want.in_flight or not self.is_block_due(now)):

@@ -133,6 +133,10 @@ class Mempool:
             return Known(committed=False)
         return Known(committed=True) if transaction_id in self._committed else None
 
+    def count_others(self, taken: Collection[bytes]) -> int:
+        """Return how many transactions wait that are not among ``taken``."""
+        return len(self._entries) - sum(name in self._entries for name in taken)
+
     def get_account(self, account: bytes) -> list[SealedTransaction]:
         """Return what ``account`` has waiting, in order."""
         waiting = self._accounts.get(account)

@@ -157,7 +157,7 @@ def test_a_restart_after_any_record_never_leads_to_a_contradicting_vote(
 ) -> None:
     world = World(4, seed=index, parameters=PATIENT)
     witness = Witness(world, index)
-    run_with_losses(world, transactions=8, pause_ms=400)
+    run_with_losses(world, transactions=5, pause_ms=400)
     journal = witness.journal
     settings = world.machines[index].state.settings
     assert len(journal) > 20

@@ -51,11 +51,20 @@ def test_while_a_block_is_on_its_way_the_next_begins_when_enough_waits_for_it() 
         assert batcher.answer(at(0)) is None
         mempool.add(make_unsigned(index), MonotonicMs(0), lambda _: None)
     proposed = batcher.answer(at(0))
-    assert proposed is None  # one of them may be in the block on its way
-    mempool.add(make_unsigned(WORTH_A_BLOCK), MonotonicMs(0), lambda _: None)
-    proposed = batcher.answer(at(0))
     assert proposed is not None
-    assert len(proposed.batch.transactions) == WORTH_A_BLOCK + 1
+    assert len(proposed.batch.transactions) == WORTH_A_BLOCK
+
+
+def test_what_is_on_its_way_does_not_count_as_waiting() -> None:
+    mempool = Mempool(MempoolLimits(1_000, 10**6, 100))
+    batcher = Batcher(ReplicaId(b"a" * 32), mempool, HEARTBEAT_MS, worth_a_block=2)
+    first = make_unsigned(0)
+    batcher.ask(WantBatch(Epoch(0), View(0), Sequence(2), (BatchHeader(b"a" * 32, 1_000, (first.id,)),)))
+    for sealed in (first, make_unsigned(1)):
+        mempool.add(sealed, MonotonicMs(0), lambda _: None)
+    assert batcher.answer(at(0)) is None
+    mempool.add(make_unsigned(2), MonotonicMs(0), lambda _: None)
+    assert batcher.answer(at(0)) is not None
 
 
 def test_what_waits_goes_at_once_when_the_block_on_its_way_is_executed() -> None:

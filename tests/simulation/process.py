@@ -217,7 +217,9 @@ class Process:
         parameters = constitution.genesis.consensus
         nonce = self._draw_nonce() if machine.is_asking else None
         replica = build_replica(constitution, self.storage, machine.key, nonce)
-        batcher = Batcher(ReplicaId(machine.key.public), self.mempool, parameters.heartbeat_ms)
+        own = ReplicaId(machine.key.public)
+        # The handful of transactions of a world must fill the depth, or nothing would ever be on its way together.
+        batcher = Batcher(own, self.mempool, parameters.heartbeat_ms, worth_a_block=1)
         batcher.next_due_ms = compute_next_due_ms(ledger, Overlay(chain))
         applier = Applier(ledger, chain, chain.get_latest_header(), self.storage.tree, IDLE)
         verifier = Verifier(constitution.genesis_hash, IDLE)
