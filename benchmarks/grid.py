@@ -1,8 +1,8 @@
 """Question 2, the Quartierstrom grid: validators x access line x requests a second; where does agreement stall?
 
-`python -m benchmarks.grid -o benchmarks/results/grid.json` (two hours of a core; `--validators`, `--mbit`, `--rates` choose a
-part). With ``--for-s`` it stops after so long; run again with the same FILE, it goes on where it was. Their network
-halted above 40 validators and 10 requests a second, on Tendermint (Quartierstrom, 2019).
+`python -m benchmarks.grid -o benchmarks/results/grid.json` (two hours of a core; `--validators`, `--mbit`, `--rates`
+choose a part). With ``--for-s`` it stops after so long; run again with the same FILE, it goes on where it was. Their
+network halted above 40 validators and 10 requests a second, on Tendermint (Quartierstrom, 2019).
 
 The cells are the real core on simulated computers (`benchmarks/grid_world.py`), each with one line for all its links
 and one core that is ``factor`` times slower than this machine's, as measured once for a file. Clients hand readings to
