@@ -18,6 +18,7 @@ from benchmarks.grid_lines import Line, Lines
 from consensus.effects import Certified, Deliver, Notice, ViewStarted
 from consensus.membership import Membership
 from consensus.messages import Envelope
+from node.batching import WORTH_A_BLOCK
 from node.intake import SubmitStatus
 from primitives import signing
 from primitives.ids import Digest, ReplicaId
@@ -120,6 +121,7 @@ class GridWorld(World):
         self, validators: int, line: Line, costs: Costs, sync_ms: int, parameters: ConsensusParameters
     ) -> None:
         super().__init__(validators, parameters=parameters, is_started=False)
+        self.worth_a_block = WORTH_A_BLOCK  # as production has it
         self.costs = costs
         self.memory = _CountingMemory(self.constitution.genesis_hash)
         self.lines = Lines(self.timeline, validators, line, costs.factor * costs.wire, self._handle)

@@ -218,8 +218,7 @@ class Process:
         nonce = self._draw_nonce() if machine.is_asking else None
         replica = build_replica(constitution, self.storage, machine.key, nonce)
         own = ReplicaId(machine.key.public)
-        # The handful of transactions of a world must fill the depth, or nothing would ever be on its way together.
-        batcher = Batcher(own, self.mempool, parameters.heartbeat_ms, worth_a_block=1)
+        batcher = Batcher(own, self.mempool, parameters.heartbeat_ms, world.worth_a_block)
         batcher.next_due_ms = compute_next_due_ms(ledger, Overlay(chain))
         applier = Applier(ledger, chain, chain.get_latest_header(), self.storage.tree, IDLE)
         verifier = Verifier(constitution.genesis_hash, IDLE)

@@ -164,6 +164,8 @@ class World:
         self.told: Told | None = None
         self.noted: Noted | None = None
         self.rewrite_above = REWRITE_ABOVE_BYTES
+        self.worth_a_block = 1
+        """The handful of transactions of a world must fill the depth, or nothing would ever be on its way together."""
         self._homes: dict[bytes, list[int]] = {}
         for machine in self.machines:
             self._homes.setdefault(machine.key.public, []).append(machine.index)
