@@ -30,19 +30,13 @@ PATIENCE_S = 1800.0
 """Emulation takes some ten times as long."""
 ASK = "import json, platform; print(json.dumps({'arch': platform.machine(), 'python': platform.python_version()}))"
 ALIKE = (
-    *(
-        "tests/primitives",
-        "tests/vm/test_state_root.py",
-        "tests/vm/test_transaction.py",
-        "tests/vm/test_executor.py",
-    ),
-    *(
-        "tests/vm/contracts/energy/test_market.py",
-        "tests/consensus/test_codec.py",
-        "tests/meter/test_verification.py",
-    ),
+    "tests/primitives",
+    "tests/consensus",
+    "tests/scenarios",
+    "tests/vm",
+    "tests/meter/test_verification.py",
 )
-"""The tests with published vectors, and those of encodings, roots and signatures."""
+"""The tests of the three cores, the golden stories, and those with published vectors."""
 
 
 class Interpreter(msgspec.Struct, frozen=True):
@@ -123,7 +117,7 @@ def is_alike(report: Report) -> bool:
 def run_tests(python: str) -> VectorRun:
     """Let the other interpreter run the tests of what every machine must compute alike."""
     began_s = monotonic()
-    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *ALIKE]
+    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow", *ALIKE]
     last = _run(command, {"PYTHONDONTWRITEBYTECODE": "1"}, is_failing_well=True).strip().splitlines()[-1]
     passed, failed = (
         sum(map(int, re.findall(rf"(\d+) {word}", last))) for word in ("passed", "(?:failed|errors?)")

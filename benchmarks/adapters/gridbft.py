@@ -37,7 +37,7 @@ ATTEMPTS_MAX = 400
 CONNECTIONS_MAX = 400
 """To one validator: below what it takes from one address."""
 TAKEN = frozenset({"accepted", "known"})
-BUSY = frozenset({"BUSY", "TOO_MANY_REQUESTS"})
+BUSY = frozenset({"BUSY", "TOO_MANY_CONNECTIONS", "TOO_MANY_REQUESTS"})
 UNCONSUMED = frozenset(
     {
         Rejection.MALFORMED,
