@@ -12,7 +12,7 @@ one validator after the other; a latency ends when that validator holds the bloc
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -26,6 +26,7 @@ from benchmarks.grid_file import read_grid, write_grid
 from benchmarks.harness.machine import describe_machine
 from benchmarks.harness.session import BenchError, compute_percentiles
 from benchmarks.harness.workload import Meters
+from cli.network_spec import ConsensusSpec, build_consensus_parameters
 from primitives.limits import VALIDATORS_MAX, VALIDATORS_MIN
 from vm.genesis import ConsensusParameters
 
@@ -46,7 +47,10 @@ SILENCE_MS = 10_000
 READY_MS = 120_000
 SLOW_LINES = ConsensusParameters(resend_ms=2_000, view_timeout_ms=8_000, request_deadline_ms=8_000)
 """A genesis for lines on which a round of agreement takes seconds: waiting is bounded later, nothing else differs."""
-GENESES = {"default": ConsensusParameters(), "slow lines": SLOW_LINES}
+GENESES: dict[str, Callable[[int], ConsensusParameters]] = {
+    "default": lambda validators: build_consensus_parameters(ConsensusSpec(), validators),
+    "slow lines": lambda _: SLOW_LINES,
+}
 
 
 @dataclass(frozen=True, order=True)
@@ -102,7 +106,7 @@ def play(place: Place, costs: Any, duration_s: int = DURATION_S, drain_s: int = 
     began_s = process_time()
     with counting_signatures():
         line = Line(1e6 * place.mbit_s, LATENCY_MS)
-        world = GridWorld(place.validators, line, costs, SYNC_MS, GENESES[place.genesis])
+        world = GridWorld(place.validators, line, costs, SYNC_MS, GENESES[place.genesis](place.validators))
         meters = Meters(METERS, START_S, world.constitution.genesis_hash)
         registrations = list(meters.sign_registrations(UTILITY_KEY, UTILITY, 1))
         for sealed in registrations:
@@ -241,7 +245,11 @@ def _play_all(arguments: argparse.Namespace) -> None:
         "seconds": arguments.seconds,
         "drain_seconds": DRAIN_S,
         "meters": METERS,
-        "geneses": {name: msgspec.structs.asdict(each) for name, each in GENESES.items()},
+        "geneses": {
+            f"{name}, {validators} validators": msgspec.structs.asdict(make(validators))
+            for name, make in GENESES.items()
+            for validators in VALIDATORS
+        },
     }
     if cells and file["set_up"] != set_up:
         raise BenchError(f"-o {arguments.output}: its cells have another set-up: name another file")

@@ -46,7 +46,9 @@ def main() -> None:
                 file = read_grid(arguments.output)
                 line = Confinement(bits_per_s=1e6 * arguments.mbit)
                 run = asyncio.run(
-                    load_computers(validators, line, arguments.rates, arguments.seconds, GENESES[genesis])
+                    load_computers(
+                        validators, line, arguments.rates, arguments.seconds, GENESES[genesis](validators)
+                    )
                 )
                 found = {"genesis": genesis, **run, "machine": describe_machine()}
                 print(json.dumps(found), flush=True)

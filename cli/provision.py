@@ -123,7 +123,7 @@ def build_genesis(
             *(build_validator_account(validator) for validator in validators),
         ),
         energy=build_energy_parameters(spec.energy),
-        consensus=build_consensus_parameters(spec.consensus),
+        consensus=build_consensus_parameters(spec.consensus, len(spec.validators)),
     )
     problem = find_genesis_problem(genesis)
     if problem is not None:

@@ -51,7 +51,8 @@ def on_checkpoint(state: ReplicaState, event: Received, message: Checkpoint) -> 
 
     A repetition of the latest certificate's header, or a checkpoint of the epoch that this header ended, says that its
     sender misses the certificate: it is given the signatures, whoever they are of, because their own senders may be
-    silent by now.
+    silent by now. Not while the certificate is younger than a re-send period: what the sender misses is on its way
+    then, and everybody answering everybody would cost n cubed messages.
     """
     header = message.header
     height = Height(header.height)
@@ -65,7 +66,12 @@ def on_checkpoint(state: ReplicaState, event: Received, message: Checkpoint) -> 
         if known.message != message:
             return report_equivocation(state, known, event.envelope)
     stable = state.stable
-    if stable is None or header != stable.header or not may_answer(state, sender, "certificate", event.now):
+    if stable is None or header != stable.header:
+        return []
+    since_ms = state.stable_since_ms
+    if since_ms is not None and event.now.monotonic_ms - since_ms < state.settings.resend_ms:
+        return []
+    if not may_answer(state, sender, "certificate", event.now):
         return []
     return [
         Send(sender, Envelope(entry.replica, entry.signature, message))

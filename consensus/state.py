@@ -104,6 +104,8 @@ class ReplicaState:
     executed: BlockHeader
     executed_sequence: Sequence
     stable: Certificate | None
+    stable_since_ms: MonotonicMs | None = None
+    """When ``stable`` became known; None for the one it resumed from."""
     proven: Certificate | None = None
     following: Membership | None = None
     silence: Silence | None = None
@@ -144,6 +146,8 @@ class ReplicaState:
     timers: dict[TimerName, int] = field(default_factory=dict)
     """The generation of each running timer."""
     timer_generation: int = 0
+    resends: int = 0
+    """How often what others may have missed was said again."""
     halted: bool = False
 
     @property

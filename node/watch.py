@@ -10,9 +10,10 @@ from node.links import Links
 from node.mempool import Mempool
 from vm.genesis import ConsensusParameters
 
-IDLE_MS = 100
-"""So long a transaction may wait here with nothing on its way before a look counts the primary as idle: an honest one
-proposes at once, and what it needs to hear of the transaction and be heard is less."""
+IDLE_PART = 4
+"""This part of a re-send period, 100 ms by default, a transaction may wait here with nothing on its way before a look
+counts the primary as idle: an honest one proposes at once, and what it needs to hear of the transaction and be heard
+is less. On slow lines the period is longer, and so is that."""
 
 LOOKS_COUNTED = 40
 """A primary that was idle in more than half of so many looks at waiting work is too slow, although blocks come: four
@@ -99,7 +100,9 @@ class Watch:
         )
         if is_in_flight or state.delivering is not None:
             self._idle.append(False)
-        elif self._mempool.find_overdue(now.monotonic_ms, IDLE_MS) is not None:
+        elif (
+            self._mempool.find_overdue(now.monotonic_ms, self._parameters.resend_ms // IDLE_PART) is not None
+        ):
             self._idle.append(not state.is_primary)
         return len(self._idle) == LOOKS_COUNTED and sum(self._idle) > LOOKS_COUNTED // 2
 

@@ -91,11 +91,25 @@ def test_who_repeats_its_checkpoint_is_given_the_whole_certificate_once_a_period
     for voter in (0, 2, 3):
         desk.hear(say(voter, Checkpoint(desk.header)))
     again = say(3, Checkpoint(desk.header))
-    answers = [effect for effect in desk.hear(again) if isinstance(effect, Send)]
+    answers = [effect for effect in desk.hear(again, ms=500) if isinstance(effect, Send)]
     assert len(answers) == 3
     assert {effect.to for effect in answers} == {again.sender}
+    assert desk.hear(again, ms=500) == []
+    assert len([effect for effect in desk.hear(again, ms=1000) if isinstance(effect, Send)]) == 3
+
+
+def test_nobody_is_given_a_certificate_whose_signatures_are_still_on_their_way() -> None:
+    desk = Desk(1)
+    reach_height_1(desk)
+    for voter in (0, 2, 3):
+        desk.hear(say(voter, Checkpoint(desk.header)))
+    again = say(3, Checkpoint(desk.header))
     assert desk.hear(again) == []
-    assert len([effect for effect in desk.hear(again, ms=500) if isinstance(effect, Send)]) == 3
+    assert desk.hear(again, ms=desk.settings.resend_ms - 1) == []
+    assert (
+        len([effect for effect in desk.hear(again, ms=desk.settings.resend_ms) if isinstance(effect, Send)])
+        == 3
+    )
 
 
 def test_the_own_checkpoint_is_repeated_until_it_is_certified() -> None:
