@@ -98,7 +98,7 @@ def test_a_short_run_on_real_validators_tells_every_figure_and_draws_its_page(tm
     assert run["machine"]["cpus"] > 0
     assert execute("bench", "report", str(path), "-o", str(page)).returncode == ExitCode.OK
     text = page.read_text(encoding="utf-8")
-    assert text.count("<svg") == 4
+    assert text.count("<svg") == 6, "four plots of the run, the kept grid and the kept growth"
     assert not any(mark in text for mark in ("<script src", "<link", "<img"))
     assert execute("bench", "compare", str(path), str(path)).returncode == ExitCode.OK
 

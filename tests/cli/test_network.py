@@ -10,7 +10,7 @@ from cryptography import x509
 
 from cli.client_settings import open_client_home
 from cli.failure import ExitCode
-from cli.network_spec import parse_spec
+from cli.network_spec import ConsensusSpec, build_consensus_parameters, parse_spec
 from cli.node_keys import NODE_KEY_PATH, open_identities, open_node_key
 from meter.keystore import KeyKind, KeyNotOpenedError, open_key, read_key_label
 from primitives.hashing import compute_account_id
@@ -96,6 +96,21 @@ def test_new_prints_the_hash_that_verify_genesis_prints(tmp_path: Path, spec: Pa
     checked = gridbft("network", "verify-genesis", tmp_path / "net")
     assert made.out == checked.out
     assert gridbft("network", "verify-genesis", tmp_path / "net", "--hash", made.out.strip()).code == 0
+
+
+@pytest.mark.parametrize(
+    ("validators", "view_ms", "deadline_ms", "resend_ms"),
+    [(4, 1000, 1500, 400), (16, 1792, 3200, 448), (72, 8064, 14_400, 2016)],
+)
+def test_waiting_times_that_are_not_named_follow_the_number_of_validators(
+    validators: int, view_ms: int, deadline_ms: int, resend_ms: int
+) -> None:
+    parameters = build_consensus_parameters(ConsensusSpec(), validators)
+    assert parameters.view_timeout_ms == view_ms
+    assert parameters.request_deadline_ms == deadline_ms
+    assert parameters.resend_ms == resend_ms
+    named = build_consensus_parameters(ConsensusSpec(view_timeout_ms=700, resend_ms=90), validators)
+    assert (named.view_timeout_ms, named.resend_ms) == (700, 90)
 
 
 def test_new_with_json_names_what_it_made(tmp_path: Path, spec: Path, gridbft: Command) -> None:
