@@ -16,6 +16,10 @@ class Links(Protocol):
         """Send to one member; tell whether there is a link to it."""
         ...
 
+    def is_linked(self, peer: bytes) -> bool:
+        """Tell whether a link to the member stands."""
+        ...
+
     def gossip(self, payload: bytes) -> None:
         """Pass a transaction on to every other member."""
         ...

@@ -19,6 +19,11 @@ LOOKS_COUNTED = 40
 """A primary that was idle in more than half of so many looks at waiting work is too slow, although blocks come: four
 seconds of work at the default period."""
 
+LINK_LOST_MS = 500
+"""So long the link to the primary may be down, while something waits as long, before that alone is complained of: a
+process that was killed takes its links with it at once, and a restarted one has them again in less. One link that
+breaks is one complaint, which deposes nobody."""
+
 CHECKS_PER_PERIOD = 4
 """The watch looks so many times per re-send period: a deadline is noticed a quarter of it late at most."""
 
@@ -43,6 +48,8 @@ class Watch:
         self._complained_ms = 0
         self._forwarded: bytes | None = None
         self._late: tuple[bytes, int] | None = None
+        self._linked_ms: int | None = None
+        """When the current primary's link was last seen to stand; None before the first time."""
         self._idle: deque[bool] = deque(maxlen=LOOKS_COUNTED)
 
     @property
@@ -56,6 +63,7 @@ class Watch:
         self._due_since_ms = None
         self._forwarded = None
         self._late = None
+        self._linked_ms = None
         self._idle.clear()
 
     def look(self, now: Now) -> None:
@@ -67,7 +75,8 @@ class Watch:
         deadline_ms = self._parameters.request_deadline_ms
         self._forward_oldest(now, deadline_ms // 2)
         is_late = self._is_transaction_late(now, deadline_ms) or self._is_due_block_late(now, deadline_ms)
-        if not self._is_primary_slow(now) and not is_late:
+        is_gone = self._is_primary_gone(now)
+        if not self._is_primary_slow(now) and not is_late and not is_gone:
             return
         if now.monotonic_ms - self._complained_ms >= self._parameters.resend_ms:
             self._complained_ms = now.monotonic_ms
@@ -105,6 +114,15 @@ class Watch:
         ):
             self._idle.append(not state.is_primary)
         return len(self._idle) == LOOKS_COUNTED and sum(self._idle) > LOOKS_COUNTED // 2
+
+    def _is_primary_gone(self, now: Now) -> bool:
+        """Tell whether the primary's link stood and has been down for LINK_LOST_MS while something waits for it."""
+        state = self._host.replica.view
+        if state.is_primary or self._network.is_linked(state.primary):
+            self._linked_ms = now.monotonic_ms
+        if self._linked_ms is None or now.monotonic_ms - self._linked_ms < LINK_LOST_MS:
+            return False
+        return self._mempool.find_overdue(now.monotonic_ms, LINK_LOST_MS) is not None
 
     def _is_stalled(self, now: Now, deadline_ms: int) -> bool:
         """Tell whether no block came for so long, and not because this node is still executing one."""

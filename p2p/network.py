@@ -177,6 +177,10 @@ class Network:
         frame = None if link is None else self._encode(channel, payload)
         return link is not None and frame is not None and link.put_frame(channel, frame)
 
+    def is_linked(self, peer: bytes) -> bool:
+        """Tell whether a link to the member stands."""
+        return peer in self._links
+
     def broadcast(self, channel: Channel, payload: bytes) -> None:
         """Queue a payload for every connected member."""
         frame = self._encode(channel, payload)

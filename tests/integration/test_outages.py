@@ -1,5 +1,6 @@
 """Validators that are away, for a day or for a moment: the others go on, and who returns takes part again."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,25 @@ def test_a_validator_that_was_away_for_a_day_of_real_readings_catches_up_and_sig
         lost.check_log(allowed=CALM)
 
     play(found_community(tmp_path / "net"), act)
+
+
+@pytest.mark.slow
+def test_a_killed_primary_is_replaced_because_its_links_broke_long_before_any_deadline(
+    tmp_path: Path,
+) -> None:
+    async def act(community: Community) -> None:
+        others = community.validators[1:]
+        await community.deliver([community.sign_grant()], others[0])
+        community.validators[0].kill()
+        async with asyncio.timeout(50):  # less than the deadline below
+            await community.deliver([community.sign_grant()], others[0])
+        statuses = await community.wait_statuses(
+            lambda found: all(status["phase"] == "normal" for status in found), "all go on", among=others
+        )
+        assert {status["view"] for status in statuses} == {1}
+
+    patient = ConsensusSpec(request_deadline_ms=60_000, view_timeout_ms=16_000, heartbeat_ms=600_000)
+    play(found_community(tmp_path / "net", consensus=patient), act)
 
 
 @pytest.mark.slow
