@@ -1,5 +1,6 @@
 """When the leading node proposes, and what: at once when something waits, else at due times and heartbeats."""
 
+from collections import deque
 from dataclasses import replace
 
 from consensus.effects import WantBatch
@@ -14,6 +15,10 @@ WORTH_A_BLOCK = 128
 40 transactions, so fewer wait until the one on its way is executed: as they would if they were in the next one."""
 
 
+EXECUTED_REMEMBERED = 8
+"""Headers of the last blocks: twice the greatest depth."""
+
+
 class Batcher:
     """Holds the replica's open question for a batch and answers it as soon as there is a reason for a block."""
 
@@ -26,6 +31,7 @@ class Batcher:
         self._mempool = mempool
         self._heartbeat_ms = heartbeat_ms
         self._want: WantBatch | None = None
+        self._executed: deque[BatchHeader] = deque(maxlen=EXECUTED_REMEMBERED)
         self._last_block_ms: MonotonicMs | None = None
         self.next_due_ms: int | None = None
         """Block time at which contracts have something to do by themselves, UTC milliseconds."""
@@ -36,12 +42,17 @@ class Batcher:
         return self._want is not None
 
     def ask(self, want: WantBatch) -> None:
-        """Take the replica's question; a newer one replaces an older one."""
-        self._want = want
+        """Take the replica's question; a newer one replaces an older one.
+
+        It may be older than the last block: it was asked while that was executed, and waited for a sync meanwhile.
+        """
+        in_flight = tuple(header for header in want.in_flight if header not in self._executed)
+        self._want = replace(want, in_flight=in_flight)
 
     def record_block(self, now: Now, executed: BatchHeader, next_due_ms: int | None) -> None:
         """Take note of an executed block: it is no longer on its way while the question stays open."""
         self._last_block_ms = now.monotonic_ms
+        self._executed.append(executed)
         self.next_due_ms = next_due_ms
         if self._want is not None:
             in_flight = tuple(header for header in self._want.in_flight if header != executed)

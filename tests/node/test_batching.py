@@ -79,6 +79,15 @@ def test_what_waits_goes_at_once_when_the_block_on_its_way_is_executed() -> None
     assert len(proposed.batch.transactions) == 1
 
 
+def test_a_question_that_comes_after_a_block_was_executed_does_not_take_it_for_one_on_its_way() -> None:
+    mempool = Mempool(MempoolLimits(1_000, 10**6, 100))
+    batcher = Batcher(ReplicaId(b"a" * 32), mempool, HEARTBEAT_MS)
+    mempool.add(make_unsigned(1), MonotonicMs(0), lambda _: None)
+    batcher.record_block(at(10), ON_ITS_WAY, None)
+    batcher.ask(WantBatch(Epoch(0), View(0), Sequence(2), (ON_ITS_WAY,)))
+    assert batcher.answer(at(10)) is not None
+
+
 def test_a_due_block_is_overdue_from_its_heartbeat_or_its_contracts_time_on() -> None:
     batcher = asked()
     assert batcher.compute_overdue_ms(at(HEARTBEAT_MS)) == 0

@@ -90,12 +90,18 @@ def build_parameters(plan: Plan) -> ConsensusParameters:
     )
 
 
+COMPANY_EVERY, COMPANY = 4, 3
+"""In every fourth world a block waits for so many transactions while another is on its way, as production's do."""
+
+
 class Run:
     """A seed while it runs."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.world = World(plan.validators, plan.seed, parameters=build_parameters(plan), is_started=False)
+        if plan.seed % COMPANY_EVERY == 0:
+            self.world.worth_a_block = COMPANY
         self.clients = Clients(self.world, Random(f"clients {plan.seed}"))
         self.nemesis = Nemesis(self.world, Random(f"nemesis {plan.seed}"), plan.byzantine, plan.behaviours)
         self.healed_in_ms = 0

@@ -202,7 +202,7 @@ VIEW_CHANGES = (
     Mutant(
         "nothing is ever overdue",
         "node.watch:Watch.look",
-        "if not self._is_primary_slow(now) and not is_late:",
+        "if not self._is_primary_slow(now) and not is_late and not is_gone:",
         "if True:",
         "silent",
         "a silent primary is never complained of",
