@@ -10,11 +10,6 @@ from node.links import Links
 from node.mempool import Mempool
 from vm.genesis import ConsensusParameters
 
-IDLE_PART = 4
-"""This part of a re-send period, 100 ms by default, a transaction may wait here with nothing on its way before a look
-counts the primary as idle: an honest one proposes at once, and what it needs to hear of the transaction and be heard
-is less. On slow lines the period is longer, and so is that."""
-
 LOOKS_COUNTED = 40
 """A primary that was idle in more than half of so many looks at waiting work is too slow, although blocks come: four
 seconds of work at the default period."""
@@ -100,7 +95,8 @@ class Watch:
     def _is_primary_slow(self, now: Now) -> bool:
         """Tell whether the primary lets work wait again and again, each time a little less than the deadline.
 
-        Only looks at work are counted: it waits and nothing is on its way, or something is.
+        Only looks at work are counted: it has waited for a re-send period and nothing is on its way, or something is.
+        An honest primary proposes at once, and needs less than a period to hear of a transaction and to be heard.
         """
         state = self._host.replica.view
         is_in_flight = any(
@@ -109,9 +105,7 @@ class Watch:
         )
         if is_in_flight or state.delivering is not None:
             self._idle.append(False)
-        elif (
-            self._mempool.find_overdue(now.monotonic_ms, self._parameters.resend_ms // IDLE_PART) is not None
-        ):
+        elif self._mempool.find_overdue(now.monotonic_ms, self._parameters.resend_ms) is not None:
             self._idle.append(not state.is_primary)
         return len(self._idle) == LOOKS_COUNTED and sum(self._idle) > LOOKS_COUNTED // 2
 

@@ -100,7 +100,7 @@ def test_new_prints_the_hash_that_verify_genesis_prints(tmp_path: Path, spec: Pa
 
 @pytest.mark.parametrize(
     ("validators", "view_ms", "deadline_ms", "resend_ms"),
-    [(4, 1000, 1500, 400), (16, 1792, 3200, 448), (72, 8064, 14_400, 2016)],
+    [(8, 1000, 1500, 400), (9, 4500, 4500, 1125), (16, 8000, 8000, 2000), (72, 8000, 14_400, 2000)],
 )
 def test_waiting_times_that_are_not_named_follow_the_number_of_validators(
     validators: int, view_ms: int, deadline_ms: int, resend_ms: int
