@@ -76,6 +76,9 @@ class Story:
     def tell(self, event: Event, effects: Sequence[Effect]) -> None:
         """Remember what the replica was told and what it answered."""
         self._unread.append(_Step(self._membership, event, effects))
+        for effect in effects:  # what is stepped in the same turn is of the new epoch already
+            if isinstance(effect, Report) and isinstance(effect.notice, EpochStarted):
+                self._membership = effect.notice.membership
         if self._logger.isEnabledFor(DEBUG):
             self._read()
         elif len(self._unread) > UNREAD_MAX:

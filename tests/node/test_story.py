@@ -4,6 +4,7 @@ from consensus.effects import (
     Broadcast,
     Deliver,
     Effect,
+    EpochStarted,
     Report,
     StartTimer,
     StopTimer,
@@ -11,7 +12,7 @@ from consensus.effects import (
     ViewChangeStarted,
 )
 from consensus.events import Overdue, Received, TimerFired
-from consensus.messages import Complaint, Status
+from consensus.messages import Certificate, Complaint, Handover, Status
 from node.story import LINES_MAX, UNREAD_MAX, Story
 from primitives.ids import Epoch, Height, Sequence, View
 from tests.consensus.builders import Desk, batch_of, now, say
@@ -87,6 +88,15 @@ def test_of_a_busy_replica_the_end_is_kept_whatever_it_was_told_in_between() -> 
     assert [int(line.split()[1].removeprefix("height=")) for line in told if line.startswith("deliver")] == [
         *range(9 * UNREAD_MAX + 1, 10 * UNREAD_MAX + 1)
     ]
+
+
+def test_what_comes_after_the_end_of_an_epoch_is_told_with_the_names_of_the_next() -> None:
+    story = Story(build_membership(4))
+    following = build_membership(5)
+    handover = Handover(Certificate(Desk(1).header, ()), following.validators)
+    story.tell(Overdue(now()), [Report(EpochStarted(following, handover))])
+    story.tell(Received(now(1), say(4, Complaint(0, 0))), [])
+    assert lines(story)[-1] == "received from=v4 complaint view=0"
 
 
 def test_everything_a_replica_does_can_be_told() -> None:
