@@ -168,6 +168,10 @@ CANARIES = {
 }
 
 
+SEALED_BYTES = 32
+"""How much of a key file's end is looked for: too much to be anywhere by chance, too little to leave the secret."""
+
+
 def plant(home: Path, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """Put a canary into everything that is secret, and into the log in every form; return them all."""
     opened = open_key(home / NODE_KEY_PATH, PASSPHRASE.encode(), KeyKind.NODE)
@@ -194,7 +198,7 @@ def plant(home: Path, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     config = home / "config.toml"
     text = config.read_text().replace('# file = ""', 'file = "node.log"')
     config.write_text(f"# token of the API: {CANARIES['comment']}\n{text}")
-    sealed = (home / NODE_KEY_PATH).read_bytes().splitlines()[-1]
+    sealed = (home / NODE_KEY_PATH).read_bytes()[-SEALED_BYTES:]
     return [*(value.encode() for value in CANARIES.values()), PASSPHRASE.encode(), seed, pem, sealed]
 
 
