@@ -18,7 +18,7 @@ from consensus.messages import (
 from primitives.ids import ReplicaId, Sequence, View
 
 if TYPE_CHECKING:
-    from consensus.state import ReplicaState
+    from consensus.state import Instance, ReplicaState
 
 WINDOW = 64
 """Sequences above the low watermark. Depth is at most 4 and every block is a checkpoint, so a healthy replica uses
@@ -44,9 +44,10 @@ def is_wanted(state: "ReplicaState", envelope: Envelope) -> bool:
     """Tell by position alone whether a message could matter; the host drops the others before any signature.
 
     In this order: the sender is a member and not this replica; the epoch is the current one; then by kind.
-    Repetitions of what is already counted are not wanted, except checkpoints and view changes, whose repetition
-    says that their sender misses something. Three kinds matter across epochs: the last checkpoint of the epoch before,
-    whose sender misses its certificate; a later epoch's status, which says that this replica does; and inquiries.
+    Repetitions of what is already counted are not wanted, nor are votes beyond a phase's quorum that agree with it;
+    except checkpoints and view changes, whose repetition says that their sender misses something. Three kinds matter
+    across epochs: the last checkpoint of the epoch before, whose sender misses its certificate; a later epoch's status,
+    which says that this replica does; and inquiries.
     """
     message = envelope.message
     sender = ReplicaId(envelope.sender)
@@ -100,7 +101,17 @@ def _is_vote_wanted(state: "ReplicaState", sender: ReplicaId, message: Prepare |
         return True
     votes = instance.prepares if isinstance(message, Prepare) else instance.commits
     known = votes.get(sender)
-    return known is None or known.message != message
+    if known is not None:
+        return known.message != message
+    return not _is_decided(state, instance, message)
+
+
+def _is_decided(state: "ReplicaState", instance: "Instance", message: Prepare | Commit) -> bool:
+    """Tell whether the phase of a vote has its quorum for the very digest that the vote names: one more is no help."""
+    if isinstance(message, Commit):
+        return instance.committed == message.digest
+    own = instance.commits.get(state.own)
+    return own is not None and isinstance(own.message, Commit) and own.message.digest == message.digest
 
 
 def _is_view_change_wanted(state: "ReplicaState", sender: ReplicaId, message: ViewChange) -> bool:
