@@ -4,6 +4,7 @@ Only what passed all of it becomes an event (duty 1 of the host).
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import assert_never
@@ -85,6 +86,8 @@ class Inbox:
         self._heard = heard
         self._tasks: asyncio.TaskGroup | None = None
         self._running: set[bytes] = set()
+        self._checking: Counter[bytes] = Counter()
+        """Messages of each peer whose check is under way: what comes after them waits its turn."""
         self._echoes = Echoes()
 
     @property
@@ -120,7 +123,11 @@ class Inbox:
             future = self._verifier.verify_envelopes(self._membership, [envelope], peer)
         except QueueFullError:
             return
-        future.add_done_callback(lambda done: self._on_verified(peer, envelope, done))
+        if future.done() and not self._checking[peer]:
+            self._on_verified(peer, envelope, future)
+            return
+        self._checking[peer] += 1
+        future.add_done_callback(lambda done: self._on_checked(peer, envelope, done))
 
     def on_fetch(self, fetch: Fetch) -> None:
         """Get what the replica misses; the same question is asked once at a time."""
@@ -138,6 +145,10 @@ class Inbox:
                 self._spawn(b"snapshot", lambda: self._snapshots.fetch(fetch.peers))
             case _:
                 assert_never(fetch)
+
+    def _on_checked(self, peer: bytes, envelope: Envelope, done: "asyncio.Future[list[str | None]]") -> None:
+        self._checking[peer] -= 1
+        self._on_verified(peer, envelope, done)
 
     def _on_verified(self, peer: bytes, envelope: Envelope, done: "asyncio.Future[list[str | None]]") -> None:
         if done.cancelled():
