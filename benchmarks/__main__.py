@@ -5,20 +5,17 @@ import asyncio
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from benchmarks.comparison import REGRESSION_PERCENT, compare, find_regressions
+from benchmarks.harness.results import read_result
 from benchmarks.harness.session import BenchError
 from benchmarks.page import write_bench_page
 from benchmarks.plots import RESULTS
 from benchmarks.throughput import PROFILES, measure
 from cli.console import print_json, talk
 from cli.failure import CliError, ExitCode
-
-RUN_BYTES_MAX = 16 * 1024 * 1024
-"""A run of all profiles has less than a megabyte."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -74,7 +71,7 @@ def _run(profile: str, output: Path | None) -> int:
 
 def _compare(before: Path, after: Path, percent: float) -> int:
     try:
-        figures = compare(_read(before), _read(after))
+        figures = compare(read_result(before), read_result(after))
     except ValueError as error:
         raise CliError(str(error)) from None
     for figure in figures:
@@ -87,7 +84,7 @@ def _compare(before: Path, after: Path, percent: float) -> int:
 
 
 def _report(run: Path, output: Path, results: Path) -> int:
-    found = _read(run)
+    found = read_result(run)
     if results != RESULTS and not results.is_dir():
         raise CliError(f"--results {results}: this is no directory")
     try:
@@ -95,22 +92,6 @@ def _report(run: Path, output: Path, results: Path) -> int:
     except KeyError as error:
         raise CliError(f"{run}: this is no run of the suite: it has no {error.args[0]}") from None
     return int(ExitCode.OK)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            content = file.read(RUN_BYTES_MAX + 1)
-        if len(content) > RUN_BYTES_MAX:
-            raise CliError(f"{path}: longer than {RUN_BYTES_MAX} bytes, so no run of the suite")
-        found = json.loads(content)
-    except OSError as error:
-        raise CliError(f"{path}: {error.strerror or error}") from None
-    except ValueError as error:
-        raise CliError(f"{path}: no JSON ({error})") from None
-    if not isinstance(found, dict):
-        raise CliError(f"{path}: this is no run of the suite")
-    return found
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from statistics import median
 import msgspec
 
 from benchmarks.harness.machine import Machine, describe_machine, measure_verify_us
+from benchmarks.harness.results import publish
 from benchmarks.harness.session import BenchError, open_session
 
 REPEATS = 5
@@ -90,10 +91,7 @@ def main() -> None:
         validators=4,
         bursts=bursts,
     )
-    content = msgspec.json.encode(found)
-    print(content.decode())
-    if given.output is not None:
-        given.output.write_bytes(msgspec.json.format(content, indent=1) + b"\n")
+    publish(found, given.output)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import msgspec
 
 from benchmarks.faults import ADAPTER, await_agreed, choose_victims
 from benchmarks.harness.machine import Machine, describe_machine, measure_verify_us
+from benchmarks.harness.results import publish
 from benchmarks.harness.session import BenchError, Session, open_session
 from cli.console import talk
 from cli.demo.processes import ValidatorProcess
@@ -241,10 +242,7 @@ def main() -> None:
         found = asyncio.run(measure(given.rate, repeats=given.repeats, seconds=given.seconds))
     except BenchError as error:
         sys.exit(f"catch_up: {error}")
-    content = msgspec.json.encode(found)
-    print(content.decode())
-    if given.output is not None:
-        given.output.write_bytes(msgspec.json.format(content, indent=1) + b"\n")
+    publish(found, given.output)
 
 
 if __name__ == "__main__":

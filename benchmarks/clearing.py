@@ -17,6 +17,7 @@ from statistics import median
 from time import thread_time
 
 from benchmarks.harness.machine import describe_machine
+from benchmarks.harness.results import write_result
 from node.storage.memory import MemoryStore
 from primitives.batch import build_batch
 from primitives.encoding import Struct, encode
@@ -205,8 +206,7 @@ def main() -> None:
         "set_up": {"slots": SLOTS, "state": "in memory", "sellers": "every third home", "signatures": "none"},
         "runs": runs,
     }
-    if arguments.output is not None:
-        arguments.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    write_result(found, arguments.output)
 
 
 if __name__ == "__main__":

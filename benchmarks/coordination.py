@@ -11,6 +11,7 @@ import resource
 from pathlib import Path
 from time import monotonic
 
+from benchmarks.harness.results import write_result
 from cli.simulate.options import RunFlags, SourceFlags, TermFlags, build_options
 from cli.simulate.run import run_simulation
 from vm.contracts.energy.coordination.calls import Form
@@ -66,8 +67,7 @@ def main() -> None:
         "load_at_end": round(os.getloadavg()[0], 1),
         "runs": runs,
     }
-    if arguments.output is not None:
-        arguments.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    write_result(found, arguments.output)
 
 
 def _read_cpu_s() -> float:

@@ -21,6 +21,7 @@ from time import monotonic
 import msgspec
 
 from benchmarks.harness.machine import Machine, describe_machine
+from benchmarks.harness.results import publish
 from benchmarks.harness.session import BenchError
 from cli.demo.processes import COMMAND_SEPARATOR, COMMAND_VARIABLE
 
@@ -190,10 +191,7 @@ def main() -> None:
         found = measure(given.python, given.others, is_testing=given.tests)
     except BenchError as error:
         sys.exit(f"emulated: {error}")
-    content = msgspec.json.encode(found)
-    print(content.decode())
-    if given.output is not None:
-        given.output.write_bytes(msgspec.json.format(content, indent=1) + b"\n")
+    publish(found, given.output)
     if not is_alike(found):
         sys.exit("emulated: something does not hold on that processor, as the figures say")
 

@@ -20,6 +20,7 @@ import msgspec
 
 from benchmarks.harness.load import LoadResult
 from benchmarks.harness.machine import Machine, describe_machine, measure_verify_us
+from benchmarks.harness.results import publish
 from benchmarks.harness.session import BenchError, Session, await_links, open_session
 from cli.console import talk
 from cli.demo.processes import ValidatorProcess
@@ -246,10 +247,7 @@ def main() -> None:
         found = asyncio.run(measure(given.rate, given.validators, given.repeats))
     except BenchError as error:
         sys.exit(f"faults: {error}")
-    content = msgspec.json.encode(found)
-    print(content.decode())
-    if given.output is not None:
-        given.output.write_bytes(content + b"\n")
+    publish(found, given.output)
     if found.lost or found.missing or found.twice or not all(run.same_state for run in found.runs):
         sys.exit(
             "faults: something was lost, applied twice, or differs between validators, as the figures say"

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.growth_chain import count_disk_bytes, count_merged_bytes, make_home, open_builder
+from benchmarks.harness.results import write_result
 
 SIZES = (1_000, 10_000, 100_000)
 FULL_SIZES = (*SIZES, 1_000_000)
@@ -124,8 +125,7 @@ def main() -> None:
         },
         "runs": runs,
     }
-    if arguments.output is not None:
-        arguments.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_result(result, arguments.output)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from random import Random
 from statistics import fmean, median, pvariance
 from time import process_time_ns
 
+from benchmarks.harness.results import write_result
 from node.config import MempoolConfig
 from node.fair_packing import OVERTAKEN_MAX, FairPacker, build_packer, search_bounded
 from node.fair_search import pack_greedily
@@ -221,8 +222,7 @@ def main() -> None:
         "medians": summary,
         "runs": runs,
     }
-    if arguments.output is not None:
-        arguments.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    write_result(found, arguments.output)
 
 
 _POOL_FIELDS = ("transactions_max", "bytes_max", "account_transactions_max")

@@ -8,13 +8,12 @@ from typing import Any
 
 from benchmarks.plots import (
     BATCH_COLOUR,
-    DRAWINGS,
     LIMIT_COLOUR,
     RESULTS,
     SINGLE_COLOUR,
     draw_result,
+    iterate_kept,
     plot_stick,
-    read_result,
     select,
 )
 from cli.plots import draw, import_figure, write_page
@@ -71,16 +70,14 @@ def write_bench_page(path: Path, run: Mapping[str, Any], results: Path = RESULTS
 def _draw_kept(figure: Any, results: Path) -> list[str]:  # noqa: ANN401  # as above
     """Return the drawings of results that other commands of the suite have kept, each with where it was measured."""
     parts = []
-    for drawing in DRAWINGS:
-        path = results / f"{drawing.result}.json"
-        found = read_result(path) if drawing.result != OWN_RESULT else None
-        if found is not None:
-            where = ", ".join(
-                f"{name} {found['machine'][name]}" for name in MACHINE_SHOWN if name in found["machine"]
-            )
-            parts.append(f"<h2>{html.escape(drawing.title)}</h2>")
-            parts.append(f"<p>{path.name}: {html.escape(where)}</p>")
-            parts.append(draw_result(figure, drawing, found, path))
+    for drawing, path, found in iterate_kept(results):
+        if drawing.result == OWN_RESULT:
+            continue
+        machine = found["machine"]
+        where = ", ".join(f"{name} {machine[name]}" for name in MACHINE_SHOWN if name in machine)
+        parts.append(f"<h2>{html.escape(drawing.title)}</h2>")
+        parts.append(f"<p>{path.name}: {html.escape(where)}</p>")
+        parts.append(draw_result(figure, drawing, found, path))
     return parts
 
 

@@ -26,6 +26,7 @@ from benchmarks.adapters import NAMES
 from benchmarks.harness.load import LoadOrder, LoadResult, Unit
 from benchmarks.harness.machine import Machine, describe_machine, measure_verify_us
 from benchmarks.harness.processes import Usage, read_usage
+from benchmarks.harness.results import write_result
 from benchmarks.harness.session import (
     PROCESS_SPARE_S,
     SUSTAINED_P99_MS,
@@ -412,10 +413,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         found = asyncio.run(measure(order))
     except BenchError as error:
         sys.exit(f"peers: {error}")
-    content = msgspec.json.encode(found)
     print(render_table(found.figures))
-    if given.output is not None:
-        given.output.write_bytes(content + b"\n")
+    write_result(found, given.output)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ LevelDB included. What this machine cannot make is refused with its name; nothin
 
 import argparse
 import asyncio
-import json
 import sys
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from benchmarks.confined.loads import load_computers
 from benchmarks.grid import check
 from benchmarks.grid_file import check_place
 from benchmarks.harness.machine import describe_machine, measure_verify_us
+from benchmarks.harness.results import publish
 from benchmarks.harness.session import BenchError
 
 VALIDATORS = 4
@@ -50,9 +50,7 @@ def main() -> None:
         "t_verify_us_confined": round(verify_us / (PI.cpu_share or 1), 1),
         **run,
     }
-    print(json.dumps(found))
-    if arguments.output is not None:
-        arguments.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    publish(found, arguments.output)
 
 
 if __name__ == "__main__":

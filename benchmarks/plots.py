@@ -5,12 +5,12 @@
 """
 
 import argparse
-import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.harness.results import read_result
 from cli.failure import CliError
 from cli.plots import draw, import_figure
 
@@ -121,28 +121,17 @@ DRAWINGS = (
 )
 
 
-def read_result(path: Path) -> dict[str, Any] | None:
-    """Return a kept result, or None when there is none.
+def iterate_kept(directory: Path) -> Iterator[tuple[Drawing, Path, dict[str, Any]]]:
+    """Yield what there is to draw of the results kept in a directory; what is not there is passed over.
 
     Raises:
-        CliError: it cannot be read.
+        CliError: one cannot be read.
 
     """
-    try:
-        with path.open("rb") as file:
-            content = file.read(RESULT_BYTES_MAX + 1)
-        if len(content) > RESULT_BYTES_MAX:
-            raise CliError(f"{path}: longer than {RESULT_BYTES_MAX} bytes, so no result of the suite")
-        found = json.loads(content)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise CliError(f"{path}: {error.strerror or error}") from None
-    except ValueError as error:
-        raise CliError(f"{path}: no JSON ({error})") from None
-    if not isinstance(found, dict):
-        raise CliError(f"{path}: this is no result of the suite")
-    return found
+    for drawing in DRAWINGS:
+        path = directory / f"{drawing.result}.json"
+        if path.exists():
+            yield drawing, path, read_result(path)
 
 
 def draw_result(figure: Callable[..., Any], drawing: Drawing, found: Mapping[str, Any], name: Path) -> str:
@@ -168,13 +157,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         figure = import_figure()
         _make_repeatable()
-        for drawing in DRAWINGS:
-            path = directory / f"{drawing.result}.json"
-            found = read_result(path)
-            if found is not None:
-                target = path.with_suffix(".svg")
-                target.write_text(draw_result(figure, drawing, found, path), encoding="utf-8")
-                print(target)
+        for drawing, path, found in iterate_kept(directory):
+            target = path.with_suffix(".svg")
+            target.write_text(draw_result(figure, drawing, found, path), encoding="utf-8")
+            print(target)
     except (CliError, OSError) as error:
         print(f"plots: {error}", file=sys.stderr)
         return 1

@@ -25,6 +25,8 @@ BACK_OFF = 0.85
 FAILOVER_FRACTION = 0.3
 IDLE_TX_S = 4.0
 """One at a time: the network is idle between two of them."""
+ONE_CLIENT_TX_S = 60.0
+"""So many for each second of a probe, one after the other without a pause."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,7 @@ async def measure(profile: Profile, tell: Callable[[str], None]) -> Report:
         suite = _Suite(session, profile, limit, tell)
         await suite.warm_up()
         idle = await suite.measure_idle()
+        one_client = await suite.measure_one_client()
         sustained, at_peak = await suite.find_sustained(BATCH)
         single, _ = await suite.find_sustained(SINGLE)
         latencies = await suite.measure_latencies(sustained)
@@ -123,7 +126,7 @@ async def measure(profile: Profile, tell: Callable[[str], None]) -> Report:
         fraction_of_limit=round(sustained / limit, 3),
         single_post_fraction=round(single / limit, 3),
         cpu_us_per_tx=cpu_us,
-        latency_ms={"idle": idle, **latencies},
+        latency_ms={"idle": idle, "one_client": one_client, **latencies},
         rss_mb={"idle": idle_mb, "after": after_mb},
         failover_s=failover.result.longest_gap_s,
         lost=sum(run.result.lost for run in suite.measured),
@@ -176,6 +179,15 @@ class _Suite:
         self.measured += runs
         return _summarise(runs)
 
+    async def measure_one_client(self) -> Percentiles:
+        """Return latencies of a client that sends the next one when it believes the one before."""
+        runs = [
+            await self._load("one client", BATCH, ONE_CLIENT_TX_S, self._profile.probe_s, is_one_by_one=True)
+            for _ in range(self._profile.repeats)
+        ]
+        self.measured += runs
+        return _summarise(runs)
+
     async def measure_latencies(self, sustained: float) -> dict[str, Percentiles]:
         """Return latencies at 10, 50 and 90 % of the sustained rate."""
         loads = {f"load{percent}": sustained * percent / 100 for percent in (10, 50, 90)}
@@ -218,8 +230,10 @@ class _Suite:
             good, bad = (rate, bad) if run.is_sustained else (good, rate)
         return good or FIRST_FRACTION * self._limit / 2
 
-    async def _load(self, name: str, adapter: str, rate: float, seconds: float) -> Run:
-        run = await self._session.load(name, adapter, rate, seconds)
+    async def _load(
+        self, name: str, adapter: str, rate: float, seconds: float, *, is_one_by_one: bool = False
+    ) -> Run:
+        run = await self._session.load(name, adapter, rate, seconds, is_one_by_one=is_one_by_one)
         self.runs.append(run)
         self._tell(
             f"{name}: {rate:.0f} tx/s offered, {run.result.achieved_tx_s:.0f} confirmed,"

@@ -8,12 +8,12 @@ tables, later than this looks, and what settling a slot writes. `benchmarks.grow
 
 import argparse
 import asyncio
-import json
 import sys
 from pathlib import Path
 from statistics import fmean, median
 
 from benchmarks.harness.machine import describe_machine
+from benchmarks.harness.results import publish
 from benchmarks.harness.session import BenchError, Session, open_session
 
 DAY_S = 86_400
@@ -65,9 +65,7 @@ def main() -> None:
         "machine": describe_machine(),
         "runs": runs,
     }
-    print(json.dumps(found))
-    if arguments.output is not None:
-        arguments.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    publish(found, arguments.output)
 
 
 def _count_written(session: Session) -> float:

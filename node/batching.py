@@ -1,7 +1,6 @@
 """When the leading node proposes, and what: at once when something waits, else at due times and heartbeats."""
 
 from collections import deque
-from dataclasses import replace
 
 from consensus.effects import WantBatch
 from consensus.events import Now, Proposed
@@ -42,34 +41,29 @@ class Batcher:
         return self._want is not None
 
     def ask(self, want: WantBatch) -> None:
-        """Take the replica's question; a newer one replaces an older one.
-
-        It may be older than the last block: it was asked while that was executed, and waited for a sync meanwhile.
-        """
-        in_flight = tuple(header for header in want.in_flight if header not in self._executed)
-        self._want = replace(want, in_flight=in_flight)
+        """Take the replica's question; a newer one replaces an older one."""
+        self._want = want
 
     def record_block(self, now: Now, executed: BatchHeader, next_due_ms: int | None) -> None:
-        """Take note of an executed block: it is no longer on its way while the question stays open."""
+        """Take note of an executed block: it is no longer on its way, whatever an older question says."""
         self._last_block_ms = now.monotonic_ms
         self._executed.append(executed)
         self.next_due_ms = next_due_ms
-        if self._want is not None:
-            in_flight = tuple(header for header in self._want.in_flight if header != executed)
-            self._want = replace(self._want, in_flight=in_flight)
 
     def answer(self, now: Now) -> Proposed | None:
         """Return the answer to the open question, or None while there is no reason for a block."""
         want = self._want
         if want is None:
             return None
-        if want.in_flight and len(self._mempool) < self._worth_a_block:
+        # A question may be older than the last block: it waited for a sync meanwhile, or is still open.
+        in_flight = [header for header in want.in_flight if header not in self._executed]
+        if in_flight and len(self._mempool) < self._worth_a_block:
             return None
-        taken = {name for header in want.in_flight for name in header.transaction_ids}
-        if want.in_flight and self._mempool.count_others(taken) < self._worth_a_block:
+        taken = {name for header in in_flight for name in header.transaction_ids}
+        if in_flight and self._mempool.count_others(taken) < self._worth_a_block:
             return None
         selected = self._mempool.select(taken, BATCH_TRANSACTIONS_MAX, BATCH_BYTES_MAX)
-        if not selected and (want.in_flight or not self.is_block_due(now)):
+        if not selected and (in_flight or not self.is_block_due(now)):
             return None
         self._want = None
         header = BatchHeader(self._own, now.wall_ms, tuple(bytes(sealed.id) for sealed in selected))

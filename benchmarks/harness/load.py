@@ -34,7 +34,8 @@ class Unit(Struct, frozen=True):
 class LoadOrder(msgspec.Struct, frozen=True):
     """What to do: ``adapter`` names the system and the way in, ``rate`` is transactions per second.
 
-    ``drain_s`` is how long after the last one is due the client waits for what is not confirmed.
+    ``drain_s`` is how long after the last one is due the client waits for what is not confirmed. With
+    ``is_one_by_one`` the rate counts for nothing (closed loop): a unit is due when the one before it is believed.
     """
 
     adapter: str
@@ -43,6 +44,7 @@ class LoadOrder(msgspec.Struct, frozen=True):
     rate: float
     drain_s: float = 20.0
     tick_s: float = TICK_S
+    is_one_by_one: bool = False
 
 
 class LoadResult(msgspec.Struct, frozen=True):
@@ -85,13 +87,14 @@ class Adapter(Protocol):
 
 @dataclass
 class _Book:
-    """Who was due when, and what was heard; ``all_heard`` is set when nothing is open."""
+    """Who was due when, and what was heard; ``news`` is set by each word, ``all_heard`` when nothing is open."""
 
     expected: int
     due_s: dict[bytes, float] = field(default_factory=dict)
     confirmed_s: dict[bytes, float] = field(default_factory=dict)
     refused: dict[bytes, str] = field(default_factory=dict)
     all_heard: asyncio.Event = field(default_factory=asyncio.Event)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
     duplicated: int = 0
 
     def confirm(self, name: bytes) -> None:
@@ -108,7 +111,11 @@ class _Book:
         self.refused.update((name, why) for name, why in refused.items() if name not in self.confirmed_s)
         self._look()
 
+    def is_heard(self, name: bytes) -> bool:
+        return name in self.confirmed_s or name in self.refused
+
     def _look(self) -> None:
+        self.news.set()
         if len(self.confirmed_s) + len(self.refused) >= self.expected:
             self.all_heard.set()
 
@@ -119,7 +126,10 @@ async def run_load(adapter: Adapter, units: Sequence[Unit], order: LoadOrder) ->
     cpu_s = _read_cpu_s()
     async with asyncio.TaskGroup() as tasks:
         watching = tasks.create_task(adapter.watch(book.confirm))
-        late_s = await _send(adapter, units, order, book, tasks)
+        if order.is_one_by_one:
+            late_s = await _send_one_by_one(adapter, units, order, book)
+        else:
+            late_s = await _send(adapter, units, order, book, tasks)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(order.drain_s):
                 await book.all_heard.wait()
@@ -150,6 +160,20 @@ async def _send(
             tasks.create_task(hand_over(part))
             sent = upto
     return late_s
+
+
+async def _send_one_by_one(adapter: Adapter, units: Sequence[Unit], order: LoadOrder, book: _Book) -> float:
+    """Let each leave when the one before it is believed, or was waited for in vain; nothing is ever late."""
+    for unit in units:
+        book.due_s[unit.name] = monotonic()
+        outcome = await adapter.submit([unit])
+        book.refuse(outcome.refused)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(order.drain_s):
+                while not book.is_heard(unit.name):
+                    book.news.clear()
+                    await book.news.wait()
+    return 0.0
 
 
 def _summarise(book: _Book, order: LoadOrder, late_s: float, cpu_s: float) -> LoadResult:

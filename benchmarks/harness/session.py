@@ -100,13 +100,25 @@ class Session:
         return [Unit(bytes(each.id), each.raw) for each in signed]
 
     async def load(
-        self, name: str, adapter: str, rate: float, seconds: float, *, drain_s: float = 20.0
+        self,
+        name: str,
+        adapter: str,
+        rate: float,
+        seconds: float,
+        *,
+        drain_s: float = 20.0,
+        is_one_by_one: bool = False,
     ) -> Run:
-        """Load the network at a rate and return what came of it."""
+        """Load the network at a rate, or with as many one by one, and return what came of it."""
         units = await asyncio.to_thread(self.take, max(1, round(rate * seconds)))
         self.sent = [unit.name for unit in units]
         order = LoadOrder(
-            adapter, list(self.bench.urls), str(self.bench.network.homes[0] / "genesis.bin"), rate, drain_s
+            adapter,
+            list(self.bench.urls),
+            str(self.bench.network.homes[0] / "genesis.bin"),
+            rate,
+            drain_s,
+            is_one_by_one=is_one_by_one,
         )
         before, wire, view_changes, height = await self._look()
         result = await run_process(self.directory, order, units, seconds + drain_s + PROCESS_SPARE_S)

@@ -64,6 +64,22 @@ def test_a_load_ends_when_all_is_heard_and_waits_no_longer() -> None:
     assert asyncio.run(asyncio.wait_for(run_load(System(), UNITS, order), 60)).lost == 0
 
 
+def test_one_by_one_each_leaves_when_the_one_before_is_heard_of_or_was_waited_for_in_vain() -> None:
+    class Single(System):
+        """Takes one, and none while another waits to be confirmed."""
+
+        async def submit(self, units: Sequence[Unit]) -> Outcome:
+            assert len(units) == 1
+            assert self.ready.empty()
+            return await super().submit(units)
+
+    system = Single(refuse=frozenset({3}), lose=frozenset({7}))
+    order = LoadOrder("none", [], "", rate=1.0, drain_s=0.05, is_one_by_one=True)
+    result = asyncio.run(run_load(system, UNITS, order))
+    assert system.taken == list(range(60))
+    assert (result.sent, result.confirmed, result.refused, result.lost) == (60, 58, 1, 1)
+
+
 def test_an_unknown_system_is_named() -> None:
     with pytest.raises(ValueError, match="no adapter 'other'"):
         open_adapter(LoadOrder("other", [], "", 1.0))

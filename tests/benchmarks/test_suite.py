@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks.__main__ import RUN_BYTES_MAX, main
+from benchmarks.__main__ import main
 from benchmarks.comparison import compare, find_regressions
+from benchmarks.harness.results import RESULT_BYTES_MAX
 from benchmarks.throughput import PROFILES
 from cli.bench import PROFILES as NAMES
 from cli.failure import ExitCode
@@ -68,7 +69,7 @@ def test_networks_of_different_sizes_are_not_compared() -> None:
         compare(RUN, spoil("validators", 7))
 
 
-@pytest.mark.parametrize("content", [None, b"no json", b"[1]", b"{}", b" " * (RUN_BYTES_MAX + 1)])
+@pytest.mark.parametrize("content", [None, b"no json", b"[1]", b"{}", b" " * (RESULT_BYTES_MAX + 1)])
 def test_a_file_that_cannot_be_read_ends_in_one_line(
     tmp_path: Path, content: bytes | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -93,7 +94,7 @@ def test_a_short_run_on_real_validators_tells_every_figure_and_draws_its_page(tm
     assert run["lost"] == run["duplicated"] == 0
     assert 0 < run["fraction_of_limit"] < 1
     assert run["failover_s"] > 0
-    assert set(run["latency_ms"]) == {"idle", "load10", "load50", "load90"}
+    assert set(run["latency_ms"]) == {"idle", "one_client", "load10", "load50", "load90"}
     assert all(each["result"]["confirmed"] for each in run["runs"])
     assert run["machine"]["cpus"] > 0
     assert execute("bench", "report", str(path), "-o", str(page)).returncode == ExitCode.OK
