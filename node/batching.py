@@ -13,6 +13,13 @@ WORTH_A_BLOCK = 128
 """Waiting transactions for which a block is begun while another is on its way. A block costs each validator as much as
 40 transactions, so fewer wait until the one on its way is executed: as they would if they were in the next one."""
 
+REST_SHARE = 2
+"""After a block of several transactions the leader waits for company: a half of the time which that block took. Without
+it light loads fill every core with small blocks, and each takes longer than the wait would."""
+
+REST_MS_MAX = 25
+"""Where blocks take longer it is the lines that are slow, and nothing is gained by waiting."""
+
 
 EXECUTED_REMEMBERED = 8
 """Headers of the last blocks: twice the greatest depth."""
@@ -31,6 +38,8 @@ class Batcher:
         self._heartbeat_ms = heartbeat_ms
         self._want: WantBatch | None = None
         self._executed: deque[BatchHeader] = deque(maxlen=EXECUTED_REMEMBERED)
+        self._begun_ms = 0
+        self._rested_ms = 0
         self._last_block_ms: MonotonicMs | None = None
         self.next_due_ms: int | None = None
         """Block time at which contracts have something to do by themselves, UTC milliseconds."""
@@ -48,6 +57,9 @@ class Batcher:
         """Take note of an executed block: it is no longer on its way, whatever an older question says."""
         self._last_block_ms = now.monotonic_ms
         self._executed.append(executed)
+        if executed.proposer == self._own and len(executed.transaction_ids) > 1:
+            took_ms = now.monotonic_ms - self._begun_ms
+            self._rested_ms = now.monotonic_ms + min(took_ms // REST_SHARE, REST_MS_MAX)
         self.next_due_ms = next_due_ms
 
     def answer(self, now: Now) -> Proposed | None:
@@ -57,18 +69,24 @@ class Batcher:
             return None
         # A question may be older than the last block: it waited for a sync meanwhile, or is still open.
         in_flight = [header for header in want.in_flight if header not in self._executed]
-        if in_flight and len(self._mempool) < self._worth_a_block:
+        is_early = bool(in_flight) or now.monotonic_ms < self._rested_ms
+        if is_early and len(self._mempool) < self._worth_a_block:
             return None
         taken = {name for header in in_flight for name in header.transaction_ids}
-        if in_flight and self._mempool.count_others(taken) < self._worth_a_block:
+        if is_early and self._mempool.count_others(taken) < self._worth_a_block:
             return None
         selected = self._mempool.select(taken, BATCH_TRANSACTIONS_MAX, BATCH_BYTES_MAX)
         if not selected and (in_flight or not self.is_block_due(now)):
             return None
         self._want = None
+        self._begun_ms = now.monotonic_ms
         header = BatchHeader(self._own, now.wall_ms, tuple(bytes(sealed.id) for sealed in selected))
         batch = Batch(header, get_raw(selected))
         return Proposed(now, want.epoch, want.view, want.sequence, batch)
+
+    def compute_rest_ms(self, now: Now) -> int:
+        """Return for how long the open question waits for company; 0 without a question or a rest."""
+        return 0 if self._want is None else max(0, self._rested_ms - now.monotonic_ms)
 
     def is_block_due(self, now: Now) -> bool:
         """Tell whether a block is due without transactions: a contract's time has come, or the heartbeat's."""

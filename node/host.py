@@ -106,6 +106,7 @@ class Host:
         self._deliveries: asyncio.Queue[Deliver] = asyncio.Queue(maxsize=1)
         self._timers: dict[TimerName, asyncio.TimerHandle] = {}
         self._greeting: asyncio.TimerHandle | None = None
+        self._offering: asyncio.TimerHandle | None = None
 
     def now(self) -> Now:
         """Return both clocks."""
@@ -139,10 +140,15 @@ class Host:
         self._wakeup.set()
 
     def offer_batch(self) -> None:
-        """Answer the replica's open question for a batch, if there is one and a reason for a block."""
-        proposed = self._batcher.answer(self.now()) if self._batcher.is_asked else None
+        """Answer the replica's open question for a batch, if there is one and a reason for a block, now or soon."""
+        if not self._batcher.is_asked:
+            return
+        now = self.now()
+        proposed = self._batcher.answer(now)
         if proposed is not None:
             self.put(proposed)
+        elif self._offering is None and (rest_ms := self._batcher.compute_rest_ms(now)):
+            self._offering = self._call_later(rest_ms, self._offer_rested)
 
     def note_link(self) -> None:
         """Say everything again soon, because a link was established.
@@ -173,10 +179,16 @@ class Host:
                         raise self._failure
                     await self._step_waiting()
         finally:
-            for handle in self._timers.values():
-                handle.cancel()
-            if self._greeting is not None:
-                self._greeting.cancel()
+            for handle in (*self._timers.values(), self._greeting, self._offering):
+                if handle is not None:
+                    handle.cancel()
+
+    def _call_later(self, delay_ms: int, call: Callable[[], None]) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(delay_ms / 1000, call)
+
+    def _offer_rested(self) -> None:
+        self._offering = None
+        self.offer_batch()
 
     def _greet(self) -> None:
         self._greeting = None
@@ -255,7 +267,7 @@ class Host:
         if previous is not None:
             previous.cancel()
         fire: Callable[[], None] = lambda: self.put(TimerFired(self.now(), name, generation))  # noqa: E731  # one use
-        self._timers[name] = asyncio.get_running_loop().call_later(delay_ms / 1000, fire)
+        self._timers[name] = self._call_later(delay_ms, fire)
 
     async def _apply_deliveries(self) -> None:
         """Execute what was delivered, one block at a time, and answer each with ``Executed``."""

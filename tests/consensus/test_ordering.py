@@ -1,3 +1,5 @@
+import pytest
+
 from consensus.effects import (
     Broadcast,
     Deliver,
@@ -67,6 +69,24 @@ def test_votes_for_another_digest_do_not_count() -> None:
     desk = Desk(1)
     desk.hear(pre_prepare(BATCH), BATCH)
     assert not said(desk.hear_votes(Prepare, OTHER, 2, 3), Commit)
+
+
+@pytest.mark.parametrize(("kind", "first", "late"), [(Prepare, (2,), 3), (Commit, (0, 2), 3)])
+def test_a_vote_beyond_the_quorum_is_not_worth_a_check_unless_it_names_another_digest(
+    kind: type, first: tuple[int, ...], late: int
+) -> None:
+    desk = Desk(1)
+    desk.hear(pre_prepare(BATCH), BATCH)
+    if kind is Commit:
+        desk.hear_votes(Prepare, BATCH, 2)
+    vote = say(late, kind(0, 0, 1, digest_of(BATCH)))
+    *before, last = first
+    desk.hear_votes(kind, BATCH, *before)
+    assert desk.replica.is_wanted(vote)
+    desk.hear_votes(kind, BATCH, last)
+    assert not desk.replica.is_wanted(vote)
+    assert desk.replica.is_wanted(say(late, kind(0, 0, 1, digest_of(OTHER))))
+    assert desk.hear(vote) == []
 
 
 def test_a_second_digest_is_reported_and_never_voted_for() -> None:

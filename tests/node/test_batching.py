@@ -2,7 +2,7 @@
 
 from consensus.effects import WantBatch
 from consensus.events import Now
-from node.batching import WORTH_A_BLOCK, Batcher
+from node.batching import REST_MS_MAX, WORTH_A_BLOCK, Batcher
 from node.mempool import Mempool, MempoolLimits
 from primitives.batch import BatchHeader
 from primitives.ids import Epoch, MonotonicMs, ReplicaId, Sequence, UnixMs, View
@@ -86,6 +86,48 @@ def test_a_question_that_comes_after_a_block_was_executed_does_not_take_it_for_o
     batcher.record_block(at(10), ON_ITS_WAY, None)
     batcher.ask(WantBatch(Epoch(0), View(0), Sequence(2), (ON_ITS_WAY,)))
     assert batcher.answer(at(10)) is not None
+
+
+def lead(count: int, took_ms: int) -> tuple[Batcher, Mempool]:
+    """Return a leader that has just executed a block of its own, and was asked for the next one."""
+    mempool = Mempool(MempoolLimits(1_000, 10**6, 100))
+    batcher = Batcher(ReplicaId(b"a" * 32), mempool, HEARTBEAT_MS)
+    first = [make_unsigned(index) for index in range(count)]
+    for sealed in first:
+        mempool.add(sealed, MonotonicMs(0), lambda _: None)
+    batcher.ask(WantBatch(Epoch(0), View(0), Sequence(1), ()))
+    proposed = batcher.answer(at(0))
+    assert proposed is not None
+    mempool.commit([sealed.id for sealed in first])
+    batcher.record_block(at(took_ms), proposed.batch.header, None)
+    batcher.ask(WantBatch(Epoch(0), View(0), Sequence(2), ()))
+    return batcher, mempool
+
+
+def test_after_a_block_of_several_the_leader_waits_for_company_half_as_long_as_it_took() -> None:
+    batcher, mempool = lead(2, took_ms=20)
+    mempool.add(make_unsigned(2), MonotonicMs(20), lambda _: None)
+    assert batcher.answer(at(29)) is None
+    assert batcher.compute_rest_ms(at(29)) == 1
+    assert batcher.answer(at(30)) is not None
+    assert batcher.compute_rest_ms(at(29)) == 0  # nobody asks any more
+
+
+def test_a_leader_never_rests_for_longer_than_slow_lines_would_let_it() -> None:
+    batcher, mempool = lead(2, took_ms=5_000)
+    mempool.add(make_unsigned(2), MonotonicMs(5_000), lambda _: None)
+    assert batcher.answer(at(5_000 + REST_MS_MAX - 1)) is None
+    assert batcher.answer(at(5_000 + REST_MS_MAX)) is not None
+
+
+def test_a_leader_does_not_rest_after_a_lonely_transaction_nor_while_enough_for_a_block_waits() -> None:
+    batcher, mempool = lead(1, took_ms=20)
+    mempool.add(make_unsigned(2), MonotonicMs(20), lambda _: None)
+    assert batcher.answer(at(20)) is not None
+    batcher, mempool = lead(2, took_ms=20)
+    for index in range(2, 2 + WORTH_A_BLOCK):
+        mempool.add(make_unsigned(index), MonotonicMs(20), lambda _: None)
+    assert batcher.answer(at(20)) is not None
 
 
 def test_a_due_block_is_overdue_from_its_heartbeat_or_its_contracts_time_on() -> None:

@@ -179,16 +179,12 @@ class VirtualHost(Host):
         world.checker.check_block(machine, parent, deliver, result)
         self._answer_delivery(deliver, result)
 
-    def _start_timer(self, name: TimerName, generation: int, delay_ms: int) -> None:
-        previous = self._timers.pop(name, None)
-        if previous is not None:
-            previous.cancel()
-        alarm = self._timeline.set_alarm(delay_ms, lambda: self._fire(name, generation))
-        self._timers[name] = cast("TimerHandle", alarm)
+    def _call_later(self, delay_ms: int, call: Callable[[], None]) -> "TimerHandle":
+        return cast("TimerHandle", self._timeline.set_alarm(delay_ms, lambda: self._fire(call)))
 
-    def _fire(self, name: TimerName, generation: int) -> None:
+    def _fire(self, call: Callable[[], None]) -> None:
         if self._process.is_alive:
-            self.put(TimerFired(self.now(), name, generation))
+            call()
 
 
 class Process:
