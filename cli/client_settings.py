@@ -16,7 +16,7 @@ import msgspec
 from cli.failure import CliError, ExitCode, build_usage_error
 from primitives.encoding import DecodeError
 from primitives.limits import VALIDATORS_MAX
-from primitives.text import decode_toml, to_line
+from primitives.text import decode_toml, hide_user, to_line
 from vm.genesis import Genesis, decode_genesis
 
 CLIENT_NAME = "client.toml"
@@ -181,7 +181,7 @@ def check_url(url: str, key: str) -> str:
     except ValueError:
         is_sound = False
     if not is_sound:
-        raise build_usage_error(f"{key}: {url!r} is no address; write it as http://127.0.0.1:8100")
+        raise build_usage_error(f"{key}: {hide_user(url)!r} is no address; write it as http://127.0.0.1:8100")
     return url.rstrip("/")
 
 

@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from meter.answers import AnswerError, GreetingAnswer, decode_answer, decode_error
-from primitives.text import to_line
+from primitives.text import hide_user, to_line
 
 T = TypeVar("T")
 
@@ -272,7 +272,7 @@ def read_json(answer: Answer, expected: type[T]) -> T:
 
 def _check_address(url: str) -> str:
     """Return the address without a trailing slash."""
-    wanted = f"{to_line(url)!r} is no address of a validator; use http://HOST:PORT"
+    wanted = f"{to_line(hide_user(url))!r} is no address of a validator; use http://HOST:PORT"
     try:
         parts = urlsplit(url)
         _ = parts.port

@@ -14,6 +14,13 @@ def to_line(text: str, characters_max: int = LINE_CHARACTERS_MAX) -> str:
     return "".join(sign if sign.isprintable() else "?" for sign in text[:characters_max])
 
 
+def hide_user(url: str) -> str:
+    """Return an address without what stands before the ``@`` of its host: a refusal must not repeat a password."""
+    scheme, slashes, rest = url.partition("//")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{slashes}{host.rpartition('@')[2]}{slash}{path}"
+
+
 def decode_toml(content: bytes) -> dict[str, Any]:
     """Return the table in the bytes of a TOML file.
 

@@ -1,10 +1,10 @@
 """The state root: one hash that commits to every key, with a proof for any one of them.
 
-A tree of fixed depth and width 16 over 65,536 buckets. A key belongs to the bucket that the first 16 bits of its
-hash name; a bucket is the sorted list of its leaves' hashes, and a leaf is hash(key, value). Inner nodes are kept in
-memory as the concatenation of their children's digests; buckets live in the store. Updating a key rehashes its bucket
-and shares the rest of the path with all other changes of the block. A tree is immutable: a block gives a new one that
-shares every unchanged node with its parent.
+A tree of fixed depth and width 16 over 65,536 buckets. A key belongs to the bucket that hashes of its parts name
+(``get_bucket_index``); a bucket is the sorted list of its leaves' hashes, and a leaf is hash(key, value). Inner nodes
+are kept in memory as the concatenation of their children's digests; buckets live in the store. Updating a key rehashes
+its bucket and shares the rest of the path with all other changes of the block. A tree is immutable: a block gives a new
+one that shares every unchanged node with its parent.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,6 +17,14 @@ WIDTH_BITS = 4
 WIDTH = 1 << WIDTH_BITS
 LEVELS = 4
 """Four inner levels of width 16: 65,536 buckets hold a few keys each up to a million accounts."""
+
+REGION_BITS = 8
+"""Buckets lie in 256 regions of 256. All readings of an instant, and all lines of a slot, are in one region: a block of
+them touches neighbours, whose way to the root is shared, and which the store merges with few others."""
+
+TAIL_BYTES = 8
+PREFIX_BYTES = 2
+"""An account's own records (account, meter, newest registers) differ by their prefix alone: they share a bucket."""
 
 BUCKETS = 1 << (WIDTH_BITS * LEVELS)
 GROUPS = BUCKETS // WIDTH
@@ -63,7 +71,7 @@ def update_tree(
             concerned.setdefault(get_bucket_index(key), []).append((key, old, new))
     contents: dict[int, bytes] = {}
     for index in sorted(concerned):  # in the order of the store, which reads neighbours for less
-        leaves = _split(get_bucket(index))
+        leaves = split_bucket(get_bucket(index))
         for key, old, new in concerned[index]:
             if old is not None:
                 leaves.remove(_hash_leaf(key, old))
@@ -123,12 +131,17 @@ def compute_group_digest(contents: Sequence[bytes]) -> Digest:
 
 def is_leaf_of(bucket: bytes, key: bytes, value: bytes) -> bool:
     """Tell whether a bucket holds the leaf of ``key`` with ``value``."""
-    return _hash_leaf(key, value) in _split(bucket)
+    return _hash_leaf(key, value) in split_bucket(bucket)
 
 
 def get_bucket_index(key: bytes) -> int:
-    """Return the bucket of a key: the first 16 bits of its hash."""
-    return int.from_bytes(compute_hash(HashDomain.STATE_KEY, key)[:2], "big")
+    """Return the bucket of a key, so that what is written together lies together.
+
+    The first 8 bits are of the hash of the key's last TAIL_BYTES: an instant, or the end of an account's id. The others
+    are of the hash of everything behind the PREFIX_BYTES that say what kind of record it is.
+    """
+    region = compute_hash(HashDomain.STATE_KEY, key[-TAIL_BYTES:])[0]
+    return region << REGION_BITS | compute_hash(HashDomain.STATE_KEY, key[PREFIX_BYTES:])[0]
 
 
 def _hash_leaf(key: bytes, value: bytes) -> Digest:
@@ -139,7 +152,8 @@ def _hash_bucket(content: bytes) -> Digest:
     return compute_hash(HashDomain.STATE_BUCKET, content) if content else EMPTY_DIGEST
 
 
-def _split(content: bytes) -> list[bytes]:
+def split_bucket(content: bytes) -> list[bytes]:
+    """Return the leaves of a bucket."""
     return [content[i : i + DIGEST_BYTES] for i in range(0, len(content), DIGEST_BYTES)]
 
 

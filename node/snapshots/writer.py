@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from consensus.messages import Certificate, Handover
 from node.storage import keys
-from node.storage.chain import ChainStore, build_format_record
+from node.storage.chain import ChainStore, build_format_record, build_leaf_writes
 from node.storage.store import Store
 from primitives.encoding import encode
 from primitives.ids import Height
@@ -32,8 +32,11 @@ class SnapshotWriter:
             self._chain.put_evidence(each)
 
     def put_buckets(self, buckets: Iterable[tuple[int, bytes]]) -> None:
-        """Write buckets; empty ones read as absent."""
-        self._write({keys.build_bucket_key(index): content for index, content in buckets if content})
+        """Write buckets that were not written yet; empty ones read as absent."""
+        puts: dict[bytes, bytes | None] = {}
+        for index, content in buckets:
+            puts |= build_leaf_writes(index, b"", content)
+        self._store.write(puts, sync=True)
 
     def put_pairs(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
         """Write state keys and their values."""

@@ -1,6 +1,7 @@
 """The chain in the store: one synced write per block, so that a block is there whole or not at all."""
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import groupby
 from typing import TypeVar
 
 import msgspec
@@ -16,10 +17,11 @@ from primitives.header import Block, BlockHeader
 from primitives.ids import Epoch, Height, ReplicaId, UnixMs
 from primitives.limits import FRAME_BYTES_MAX
 from vm.receipt import Receipt
+from vm.state_root import split_bucket
 
 T = TypeVar("T")
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Of the layout in ``keys`` and the records here; a store of another one is refused instead of misread."""
 
 EVIDENCE_MAX = 1000
@@ -54,7 +56,8 @@ class StateView:
 
     def get_bucket(self, index: int) -> bytes:
         """Return a bucket of the state tree, empty when it was never written."""
-        return self._reader.get(keys.build_bucket_key(index)) or b""
+        prefix = keys.build_bucket_key(index)
+        return b"".join(key[len(prefix) :] for key, _ in self._reader.iterate(prefix))
 
     def iterate_from(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Yield all state keys from ``start``, included, and their values in byte order."""
@@ -63,8 +66,11 @@ class StateView:
 
     def iterate_buckets(self, first: int = 0) -> Iterator[tuple[int, bytes]]:
         """Yield every bucket of the state tree from ``first`` on that is not empty, in order."""
-        pairs = self._reader.iterate(keys.BUCKET, start=keys.build_bucket_key(first))
-        return ((int.from_bytes(key[len(keys.BUCKET) :], "big"), value) for key, value in pairs)
+        found = (key for key, _ in self._reader.iterate(keys.BUCKET, start=keys.build_bucket_key(first)))
+        length = len(keys.build_bucket_key(first))
+        for prefix, leaves in groupby(found, lambda key: key[:length]):
+            index = int.from_bytes(prefix[len(keys.BUCKET) :], "big")
+            yield index, b"".join(key[length:] for key in leaves)
 
 
 class StateSnapshot(StateView):
@@ -142,7 +148,9 @@ class ChainStore(StateView):
             keys.HEIGHT: (0).to_bytes(8, "big"),
             keys.build_number_key(keys.HEADER, 0): encode(header),
         }
-        _add_state(puts, state_writes, bucket_writes)
+        puts |= {keys.STATE + key: value for key, value in state_writes.items()}
+        for index, content in bucket_writes.items():
+            puts |= build_leaf_writes(index, b"", content)
         self._store.write(puts, sync=True)
 
     def commit_block(
@@ -182,7 +190,8 @@ class ChainStore(StateView):
             if known is None or (receipt.consumed and not known[-1]):
                 puts[key] = height.to_bytes(8, "big") + place.to_bytes(4, "big") + bytes((receipt.consumed,))
         changes: dict[bytes, bytes | None] = {keys.STATE + key: value for key, value in state_writes.items()}
-        _add_buckets(puts, bucket_writes)
+        for index, content in bucket_writes.items():
+            puts |= build_leaf_writes(index, self.get_bucket(index), content)
         self._cache.begin_write()
         self._store.write(puts | changes, sync=True)
         self._cache.finish_write(changes)
@@ -384,16 +393,13 @@ def build_format_record() -> bytes:
     return _FORMAT
 
 
-def _add_state(
-    puts: dict[bytes, bytes | None],
-    state_writes: Mapping[bytes, bytes | None],
-    bucket_writes: Mapping[int, bytes],
-) -> None:
-    for key, value in state_writes.items():
-        puts[keys.STATE + key] = value
-    _add_buckets(puts, bucket_writes)
+def build_leaf_writes(index: int, old: bytes, new: bytes) -> dict[bytes, bytes | None]:
+    """Return what to write for a bucket that had the leaves ``old`` and has ``new``.
 
-
-def _add_buckets(puts: dict[bytes, bytes | None], bucket_writes: Mapping[int, bytes]) -> None:
-    for index, content in bucket_writes.items():
-        puts[keys.build_bucket_key(index)] = content or None  # an empty bucket reads as an absent one
+    Each leaf is a key of its own, so that a write costs what changed and not what the bucket holds: a bucket never
+    shrinks, for readings are kept for ever.
+    """
+    before, after = set(split_bucket(old)), set(split_bucket(new))
+    writes: dict[bytes, bytes | None] = dict.fromkeys(keys.build_leaf_keys(index, after - before), b"")
+    writes.update(dict.fromkeys(keys.build_leaf_keys(index, before - after)))
+    return writes

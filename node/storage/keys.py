@@ -16,10 +16,12 @@ prefix key                         value
 ``P``  –                           height up to which blocks are pruned, 8 bytes
 ``i``  transaction id (32)         height (8), place in the block (4), consumed (1)
 ``s``  state key                   state value
-``t``  bucket (2)                  the leaves of a bucket of the state tree
+``t``  bucket (2), leaf (32)       empty: the bucket of the state tree has this leaf
 ``e``  number (8)                  evidence of equivocation
 ====== =========================== ===========================================================
 """
+
+from collections.abc import Iterable, Iterator
 
 FORMAT = b"F"
 GENESIS = b"G"
@@ -44,5 +46,11 @@ def build_number_key(prefix: bytes, number: int) -> bytes:
 
 
 def build_bucket_key(index: int) -> bytes:
-    """Return the key of a bucket of the state tree."""
+    """Return what the keys of all leaves of a bucket of the state tree begin with."""
     return BUCKET + index.to_bytes(2, "big")
+
+
+def build_leaf_keys(index: int, leaves: Iterable[bytes]) -> Iterator[bytes]:
+    """Return the keys of leaves of a bucket."""
+    prefix = build_bucket_key(index)
+    return (prefix + leaf for leaf in leaves)

@@ -407,6 +407,13 @@ def test_what_is_no_address_is_refused_by_name(url: str) -> None:
         ask(lambda client: client.get_status(), first=(url,))
 
 
+def test_a_refused_address_is_named_without_its_password() -> None:
+    with pytest.raises(AddressError) as raised:
+        ask(lambda client: client.get_status(), first=("http://user:secret@host:80/",))
+    assert "secret" not in str(raised.value)
+    assert "http://host:80/" in str(raised.value)
+
+
 def test_without_any_address_there_is_no_client() -> None:
     with pytest.raises(AddressError, match="between 1 and"):
         ask(lambda client: client.get_status())

@@ -99,7 +99,7 @@ def check_value(certificate: Any, key: bytes, shown: Any) -> Any:  # noqa: ANN40
     leaf = compute_hash("gridbft/s-leaf", len(key).to_bytes(2) + key + value)
     demand(leaf in {bucket[i : i + 32] for i in range(0, len(bucket), 32)}, "not in the bucket")
     digest = compute_hash("gridbft/s-bucket", bucket)
-    index = int.from_bytes(compute_hash("gridbft/s-key", key)[:2])
+    index = 256 * compute_hash("gridbft/s-key", key[-8:])[0] + compute_hash("gridbft/s-key", key[2:])[0]
     for node in nodes:
         begin = 32 * (index % 16)
         demand(node[begin : begin + 32] == digest, "not in the node")

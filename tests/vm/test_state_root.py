@@ -5,10 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from primitives.hashing import EMPTY_DIGEST
+from primitives.hashing import EMPTY_DIGEST, compute_account_id
 from vm.state_root import (
     BUCKETS,
     LEVELS,
+    REGION_BITS,
     StateProof,
     StateTree,
     build_tree,
@@ -190,10 +191,21 @@ def test_a_change_that_contradicts_the_bucket_is_a_bug_and_stops() -> None:
         update_tree(stored.tree, stored.get_bucket, {b"a": (b"2", b"3")})
 
 
-def test_keys_spread_over_the_buckets() -> None:
-    indices = {get_bucket_index(b"%d" % number) for number in range(1000)}
+def test_accounts_spread_over_the_buckets_and_the_records_of_one_share_one() -> None:
+    accounts = [compute_account_id(b"%d" % number) for number in range(1000)]
+    indices = {get_bucket_index(b"pa" + account) for account in accounts}
     assert len(indices) > 980
     assert max(indices) < BUCKETS
+    assert {get_bucket_index(b"eq" + account) for account in accounts} == indices
+
+
+def test_readings_of_an_instant_spread_over_one_region_and_instants_over_all() -> None:
+    accounts = [compute_account_id(b"%d" % number) for number in range(1000)]
+    instants = [(900 * number).to_bytes(8, "big") for number in range(1000)]
+    of_one = [get_bucket_index(b"er" + account + instants[0]) for account in accounts]
+    assert len({index >> REGION_BITS for index in of_one}) == 1
+    assert max(of_one.count(index) for index in of_one) < 20
+    assert len({get_bucket_index(b"er" + accounts[0] + instant) >> REGION_BITS for instant in instants}) > 240
 
 
 def flip(data: bytes, position: int) -> bytes:

@@ -8,7 +8,7 @@ from msgspec import structs
 from consensus.messages import Certificate, Handover, Signature
 from node.storage import chain as chain_module
 from node.storage import keys
-from node.storage.chain import EVIDENCE_BYTES_MAX, EVIDENCE_MAX, ChainStore
+from node.storage.chain import EVIDENCE_BYTES_MAX, EVIDENCE_MAX, ChainStore, build_leaf_writes
 from node.storage.memory import MemoryStore
 from node.storage.store import Store, StoreCorrupt, StoreFailed
 from primitives.header import Block, Validator
@@ -92,6 +92,21 @@ def test_an_emptied_bucket_reads_as_one_never_written(chain: ChainStore) -> None
     chain.commit_block(block, build_receipts(block), {}, {0: b"", 700: b"x"})
     assert chain.get_bucket(0) == b""
     assert list(chain.iterate_buckets()) == [(700, b"x")]
+
+
+def test_a_bucket_is_written_leaf_by_leaf_and_read_whole_and_in_order(
+    store: Store, chain: ChainStore
+) -> None:
+    first, second, third = (bytes([number]) * 32 for number in (1, 2, 3))
+    for height, content in enumerate((first + third, first + second + third, second + third), 1):
+        block = build_block(height)
+        chain.commit_block(block, build_receipts(block), {}, {7: content, 9: third})
+        assert chain.get_bucket(7) == ChainStore(store).get_bucket(7) == content
+        assert list(chain.iterate_buckets(first=7)) == [(7, content), (9, third)]
+    assert build_leaf_writes(7, first + third, first + second) == {
+        keys.build_bucket_key(7) + second: b"",
+        keys.build_bucket_key(7) + third: None,
+    }
 
 
 @pytest.mark.parametrize("height", [0, 1, 3])
