@@ -83,10 +83,14 @@ def test_what_is_late_takes_at_least_its_delay_in_both_directions(monkeypatch: p
     play(act)
 
 
+TIMER_S = 0.001
+"""By so much a timer of the loop may be early: its clock counts whole milliseconds."""
+
+
 def test_a_thin_link_carries_no_more_than_its_rate() -> None:
     async def act(links: Links, connect: Callable[[], Awaitable[Streams]]) -> None:
         await links.set(Weather(bytes_per_s=100_000), [("near", "far")])
-        assert await say(await connect(), WORDS[:30_000]) >= 0.3
+        assert await say(await connect(), WORDS[:30_000]) >= 0.3 - TIMER_S
 
     play(act)
 
