@@ -3,7 +3,7 @@
 One load after the other at one rate; what the validators hold is looked at after each. `rss_mb` is anonymous memory,
 of the largest validator.
 
-`python -m benchmarks.endurance 1000000 1200 -o benchmarks/results/endurance.json`
+`python -m benchmarks.endurance 1000000 1400 -o benchmarks/results/endurance.json`
 """
 
 import argparse

@@ -6,7 +6,8 @@ it votes. Otherwise it is silent: it follows and executes, and votes for nothing
 its key can have signed. Then it asks once more; a message that lies beyond what it can have signed before is of
 somebody else.
 
-A witness remembers what it wanted when it came. What it did not want was decided or of a view that it had left; what no
+A witness remembers what it wanted when it came. What it did not want was decided, of a view that it had left, or one
+vote more than a quorum for what it had prepared or committed itself, so that it votes for nothing else there; what no
 witness wanted can count for nothing any more, so forgetting it harms nobody.
 
 How far that is: a quorum of others testifies. The asker's latest certificate covered what a quorum had executed, so a

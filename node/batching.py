@@ -13,7 +13,7 @@ WORTH_A_BLOCK = 128
 """Waiting transactions for which a block is begun while another is on its way. A block costs each validator as much as
 40 transactions, so fewer wait until the one on its way is executed: as they would if they were in the next one."""
 
-REST_SHARE = 2
+REST_DIVISOR = 2
 """After a block of several transactions the leader waits for company: a half of the time which that block took. Without
 it light loads fill every core with small blocks, and each takes longer than the wait would."""
 
@@ -59,7 +59,7 @@ class Batcher:
         self._executed.append(executed)
         if executed.proposer == self._own and len(executed.transaction_ids) > 1:
             took_ms = now.monotonic_ms - self._begun_ms
-            self._rested_ms = now.monotonic_ms + min(took_ms // REST_SHARE, REST_MS_MAX)
+            self._rested_ms = now.monotonic_ms + min(took_ms // REST_DIVISOR, REST_MS_MAX)
         self.next_due_ms = next_due_ms
 
     def answer(self, now: Now) -> Proposed | None:

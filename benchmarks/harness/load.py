@@ -180,17 +180,18 @@ def _summarise(book: _Book, order: LoadOrder, late_s: float, cpu_s: float) -> Lo
     moments = sorted(book.confirmed_s.values())
     first_due_s = min(book.due_s.values(), default=0.0)
     took_s = moments[-1] - first_due_s if moments else 0.0
+    achieved_tx_s = round(len(moments) / took_s, 1) if took_s else 0.0
     reasons: dict[str, int] = {}
     for reason in book.refused.values():
         reasons[reason] = reasons.get(reason, 0) + 1
     return LoadResult(
-        offered_tx_s=order.rate,
+        offered_tx_s=achieved_tx_s if order.is_one_by_one else order.rate,
         sent=len(book.due_s),
         confirmed=len(book.confirmed_s),
         refused=len(book.refused),
         lost=len(book.due_s) - len(book.confirmed_s) - len(book.refused),
         duplicated=book.duplicated,
-        achieved_tx_s=round(len(moments) / took_s, 1) if took_s else 0.0,
+        achieved_tx_s=achieved_tx_s,
         latencies_ms=[
             round(1000 * (book.confirmed_s[name] - due_s), 2)
             for name, due_s in book.due_s.items()
