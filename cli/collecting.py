@@ -25,7 +25,8 @@ from meter.proofs import build_trust_anchor
 from meter.reading import Reading
 from meter.signer import Signer
 from meter.sources.table import format_time
-from meter.spool import Spool, SpoolError, open_spool
+from meter.spool import Spool, open_spool
+from meter.spool_file import SpoolError
 from meter.validators import ClientError, ClientSettings, NotFoundError
 from primitives.ids import Nonce
 from primitives.text import to_line

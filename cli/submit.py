@@ -137,7 +137,8 @@ def _submit(
     from cli.keys import open_wallet_key
     from cli.session import ask_validators
     from meter.keystore import KeyKind
-    from meter.spool import SpoolError, open_spool
+    from meter.spool import open_spool
+    from meter.spool_file import SpoolError
 
     genesis = home.read_genesis()
     _check_not_collected(home, readings)

@@ -4,7 +4,7 @@ Whatever ends the process, the next one takes up where the spool stands: the sam
 what became of them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -57,11 +57,23 @@ class Delivery:
 class Courier:
     """Brings one spool's entries to the network; one courier per spool."""
 
-    def __init__(self, spool: Spool, client: Carrier, signers: Mapping[AccountId, Signer]) -> None:
-        """Take the spool, the client, and the signers of accounts whose expired transactions may be renewed."""
+    def __init__(
+        self,
+        spool: Spool,
+        client: Carrier,
+        signers: Mapping[AccountId, Signer],
+        *,
+        is_past: Callable[[SpoolEntry], bool] = lambda _: False,
+    ) -> None:
+        """Take the spool, the client, and the signers of accounts whose expired transactions may be renewed.
+
+        ``is_past`` tells by the sender's own clock that an entry is not of the future. Where the ledger says it is,
+        the validators' clocks are behind (a blackout, and no battery for the clock): it is signed and sent again.
+        """
         self._spool = spool
         self._client = client
         self._signers = signers
+        self._is_past = is_past
 
     async def deliver_due(self, timeout_s: float, most: int = DELIVERED_AT_ONCE_MAX) -> list[Delivery]:
         """Send what is due, wait for proofs, keep them; each entry is tried once, in the order of the spool.
@@ -87,11 +99,22 @@ class Courier:
         proven = []
         for entry, outcome in zip(due, outcomes, strict=True):
             match outcome:
+                case RefusedByNetwork() if self._is_early(entry, outcome):
+                    self._sign_afresh(entry, outcome)
                 case Committed() | RefusedByNetwork():
                     proven.append(outcome)
                 case RefusedByNode(rejection=reason) | OutcomeUnknown(reason=reason):
                     self._spool.note(entry, reason)
         self._spool.record_many(proven)
+
+    def _is_early(self, entry: SpoolEntry, outcome: RefusedByNetwork) -> bool:
+        """Tell whether only the validators' clocks stood against it, and it was final."""
+        is_final = outcome.consumed and outcome.rejection == Rejection.READING_OF_FUTURE
+        return is_final and entry.account in self._signers and self._is_past(entry)
+
+    def _sign_afresh(self, entry: SpoolEntry, outcome: RefusedByNetwork) -> None:
+        signer, call = self._signers[entry.account], entry.transaction.transaction.call
+        self._spool.sign_afresh(entry, outcome, lambda nonce: signer.sign(call, nonce, outcome.height))
 
     async def _renew_expired(self, due: list[SpoolEntry]) -> list[SpoolEntry]:
         """Return the entries to send: of those that have expired, first ask once more what became of them."""
@@ -112,15 +135,18 @@ class Courier:
                 renewed.append(current)
         return renewed
 
-    async def _look_back(self, expired: list[SpoolEntry]) -> None:
-        names = [name for entry in expired for name in self._spool.get_transaction_ids(entry.number)]
-        if not names:
+    async def _look_back(self, entries: list[SpoolEntry]) -> None:
+        """Ask what became of anything that these entries ever were."""
+        owners = {name: entry for entry in entries for name in self._spool.get_transaction_ids(entry.number)}
+        if not owners:
             return
-        known = await self._client.wait_many(names, 0)
-        outcomes = [
-            outcome for outcome in known.values() if isinstance(outcome, Committed | RefusedByNetwork)
-        ]
-        self._spool.record_many(outcomes)
+        known = await self._client.wait_many(list(owners), 0)
+        found = {
+            name: outcome
+            for name, outcome in known.items()
+            if isinstance(outcome, Committed | RefusedByNetwork)
+        }
+        self._keep([owners[Digest(name)] for name in found], found.values())
 
     def _renew(self, entry: SpoolEntry, height: CertifiedHeight) -> None:
         signer = self._signers.get(entry.account)

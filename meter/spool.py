@@ -2,12 +2,11 @@
 
 A transaction is stored before it is first sent, with its nonce, in one synced commit; only its stored bytes are ever
 sent. An entry goes queued → sent → committed or refused, the last two by verified proof only. When its transactions
-have expired unproven, it is signed again under the same nonce: the ledger applies at most one of them.
+have expired unproven, it is signed again under the same nonce: the ledger applies at most one of them. Under another
+nonce it is signed only when a proven refusal has spent the first.
 """
 
 import contextlib
-import fcntl
-import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from meter.proofs import (
     decode_certified_receipt,
     encode_certified_receipt,
 )
+from meter.spool_file import SpoolFullError, SpoolNotExpiredError, mapped_errors, open_file
 from primitives.ids import CHAIN_ID_BYTES, AccountId, Digest, Height, Nonce
 from vm.transaction import NONCE_MAX, SealedTransaction, decode_transaction
 
@@ -35,32 +35,6 @@ SUBJECT_CHARACTERS_MAX = 200
 REASON_CHARACTERS_MAX = 300
 GIVEN_UP = "given up: "
 
-SCHEMA_VERSION = 1
-SCHEMA = """
-CREATE TABLE origin (genesis_hash BLOB NOT NULL);
-CREATE TABLE accounts (account BLOB PRIMARY KEY, next_nonce INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE entries (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    account BLOB NOT NULL,
-    nonce INTEGER NOT NULL,
-    subject TEXT NOT NULL,
-    state TEXT NOT NULL,
-    reason TEXT NOT NULL,
-    height INTEGER,
-    proof BLOB,
-    UNIQUE (account, nonce)
-);
-CREATE INDEX entries_by_subject ON entries (account, subject);
-CREATE INDEX entries_by_state ON entries (state, number);
-CREATE TABLE signed (
-    id BLOB PRIMARY KEY,
-    entry INTEGER NOT NULL REFERENCES entries (number) ON DELETE CASCADE,
-    round INTEGER NOT NULL,
-    valid_until INTEGER NOT NULL,
-    raw BLOB NOT NULL
-) WITHOUT ROWID;
-CREATE UNIQUE INDEX signed_by_entry ON signed (entry, round);
-"""
 ENTRY_QUERY = """
 SELECT e.number, e.subject, e.state, e.reason, e.height, s.raw
 FROM entries e JOIN signed s ON s.entry = e.number
@@ -85,34 +59,6 @@ class SpoolState(StrEnum):
     SENT = "sent"
     COMMITTED = "committed"
     REFUSED = "refused"
-
-
-class SpoolError(Exception):
-    """The spool refused; the message is one line that says what to do."""
-
-
-class SpoolLockedError(SpoolError):
-    """Another process uses this spool."""
-
-
-class SpoolFullError(SpoolError):
-    """Too much waits already; nothing was stored."""
-
-
-class SpoolForeignError(SpoolError):
-    """The spool belongs to another network, or to another version of this program."""
-
-
-class SpoolCorruptError(SpoolError):
-    """The file is not a spool, or was damaged."""
-
-
-class SpoolFailedError(SpoolError):
-    """The file system refused (full, read-only, not permitted)."""
-
-
-class SpoolNotExpiredError(SpoolError):
-    """The entry may still be applied: its latest transaction has not expired at the verified height, or is final."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,13 +105,8 @@ def open_spool(path: Path, genesis_hash: Digest) -> Iterator["Spool"]:
         SpoolError: locked, foreign, corrupt or failed.
 
     """
-    with _lock(path), _mapped_errors(path):
-        connection = sqlite3.connect(path, isolation_level=None, timeout=0)
-        try:
-            _prepare(path, connection, genesis_hash)
-            yield Spool(path, connection, genesis_hash)
-        finally:
-            connection.close()
+    with open_file(path, genesis_hash) as connection:
+        yield Spool(path, connection, genesis_hash)
 
 
 class Spool:
@@ -209,7 +150,7 @@ class Spool:
 
     def get_next_nonce(self, account: AccountId) -> Nonce:
         """Return the nonce that the next new entry of an account will carry."""
-        with _mapped_errors(self._path):
+        with mapped_errors(self._path):
             row = self._connection.execute(
                 "SELECT next_nonce FROM accounts WHERE account = ?", (account,)
             ).fetchone()
@@ -217,7 +158,7 @@ class Spool:
 
     def find(self, account: AccountId, subject: str) -> SpoolEntry | None:
         """Return the newest entry of a subject."""
-        with _mapped_errors(self._path):
+        with mapped_errors(self._path):
             row = self._connection.execute(
                 "SELECT max(number) FROM entries WHERE account = ? AND subject = ?", (account, subject)
             ).fetchone()
@@ -225,7 +166,7 @@ class Spool:
 
     def find_latest(self, account: AccountId) -> SpoolEntry | None:
         """Return the newest entry of an account that was not refused."""
-        with _mapped_errors(self._path):
+        with mapped_errors(self._path):
             row = self._connection.execute(
                 "SELECT max(number) FROM entries WHERE account = ? AND state != 'refused'", (account,)
             ).fetchone()
@@ -233,7 +174,7 @@ class Spool:
 
     def count_open(self) -> int:
         """Return how many entries wait for their result."""
-        with _mapped_errors(self._path):
+        with mapped_errors(self._path):
             return self._count_open()
 
     def get_entry(self, number: int) -> SpoolEntry:
@@ -243,30 +184,30 @@ class Spool:
             KeyError: there is none, or it was finished so long ago that it is forgotten.
 
         """
-        with _mapped_errors(self._path):
+        with mapped_errors(self._path):
             return self._get(number)
 
     def get_due(self, most: int) -> list[SpoolEntry]:
         """Return the open entries to send, oldest first; at most NONCES_AHEAD nonces of an account at once."""
-        with _mapped_errors(self._path):
+        with mapped_errors(self._path):
             rows = self._connection.execute(DUE_QUERY, (NONCES_AHEAD, most))
             return [self._build(row) for row in rows]
 
     def get_transaction_ids(self, number: int) -> list[Digest]:
         """Return the ids of all transactions that an entry ever had, the first one first."""
-        with _mapped_errors(self._path):
+        with mapped_errors(self._path):
             rows = self._connection.execute("SELECT id FROM signed WHERE entry = ? ORDER BY round", (number,))
             return [Digest(row[0]) for row in rows]
 
     def get_proof(self, number: int) -> CertifiedReceipt | None:
         """Return the verified proof of a finished entry."""
-        with _mapped_errors(self._path):
+        with mapped_errors(self._path):
             row = self._connection.execute("SELECT proof FROM entries WHERE number = ?", (number,)).fetchone()
         return None if row is None or row[0] is None else decode_certified_receipt(row[0])
 
     def count(self) -> dict[SpoolState, int]:
         """Return how many entries stand where."""
-        with _mapped_errors(self._path):
+        with mapped_errors(self._path):
             found = dict(self._connection.execute("SELECT state, count(*) FROM entries GROUP BY state"))
         return {state: found.get(state.value, 0) for state in SpoolState}
 
@@ -317,6 +258,32 @@ class Spool:
             self._connection.execute("UPDATE entries SET state = 'queued' WHERE number = ?", (entry.number,))
             return self._get(entry.number)
 
+    def sign_afresh(
+        self, entry: SpoolEntry, refused: RefusedByNetwork, sign: Callable[[Nonce], SealedTransaction]
+    ) -> SpoolEntry:
+        """Give an open entry another transaction under its account's next nonce, when a refusal has spent its own.
+
+        What it had before is forgotten with the spent nonce: none of it can ever be applied.
+
+        Raises:
+            ValueError: the refusal is not of this entry, or spared the nonce.
+
+        """
+        with self._commit():
+            current = self._get(entry.number)
+            if not refused.consumed or refused.transaction_id not in self.get_transaction_ids(entry.number):
+                raise ValueError("not a refusal that has spent the nonce of this entry")
+            if not current.is_open:
+                return current
+            nonce, sealed = self._sign_next(current.account, sign)
+            self._connection.execute("DELETE FROM signed WHERE entry = ?", (entry.number,))
+            self._store(entry.number, sealed)
+            self._connection.execute(
+                "UPDATE entries SET state = 'queued', nonce = ? WHERE number = ?", (nonce, entry.number)
+            )
+            self._note(entry.number, refused.rejection)
+            return self._get(entry.number)
+
     def give_up(self, entry: SpoolEntry, height: CertifiedHeight, reason: str) -> None:
         """Close an entry that has expired without proof; its nonce is never used again.
 
@@ -340,13 +307,7 @@ class Spool:
             return int(row[0])
         if len(request.subject) > SUBJECT_CHARACTERS_MAX:
             raise ValueError(f"a subject has at most {SUBJECT_CHARACTERS_MAX} characters")
-        nonce = self.get_next_nonce(request.account)
-        sealed = self._check_signed(request.sign(nonce), request.account, nonce)
-        self._connection.execute(
-            "INSERT INTO accounts VALUES (?, ?) ON CONFLICT (account) "
-            "DO UPDATE SET next_nonce = excluded.next_nonce",
-            (request.account, nonce + 1),
-        )
+        nonce, sealed = self._sign_next(request.account, request.sign)
         cursor = self._connection.execute(
             "INSERT INTO entries (account, nonce, subject, state, reason) VALUES (?, ?, ?, 'queued', '')",
             (request.account, nonce, request.subject),
@@ -354,6 +315,18 @@ class Spool:
         number = int(cursor.lastrowid or 0)
         self._store(number, sealed)
         return number
+
+    def _sign_next(
+        self, account: AccountId, sign: Callable[[Nonce], SealedTransaction]
+    ) -> tuple[Nonce, SealedTransaction]:
+        nonce = self.get_next_nonce(account)
+        sealed = self._check_signed(sign(nonce), account, nonce)
+        self._connection.execute(
+            "INSERT INTO accounts VALUES (?, ?) ON CONFLICT (account) "
+            "DO UPDATE SET next_nonce = excluded.next_nonce",
+            (account, nonce + 1),
+        )
+        return nonce, sealed
 
     def _check_signed(self, sealed: SealedTransaction, account: AccountId, nonce: Nonce) -> SealedTransaction:
         """Raise for a signer's bug: nothing else but what was asked for may be stored."""
@@ -426,7 +399,7 @@ class Spool:
     @contextmanager
     def _commit(self) -> Iterator[None]:
         """Make what happens inside one durable step, or undo it."""
-        with _mapped_errors(self._path):
+        with mapped_errors(self._path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -435,62 +408,3 @@ class Spool:
                 with contextlib.suppress(sqlite3.Error):
                     self._connection.execute("ROLLBACK")
                 raise
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Hold the spool's lock file; the lock ends with the process, whatever ends it."""
-    lock_path = path.with_name(path.name + ".lock")
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # The database's companion files take over its mode.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise SpoolFailedError(f"{path}: the spool cannot be opened: {error.strerror}") from None
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            what = "another process uses this spool; wait until it ends, or stop it"
-            raise SpoolLockedError(f"{path}: {what}") from None
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _prepare(path: Path, connection: sqlite3.Connection, genesis_hash: Digest) -> None:
-    connection.execute("PRAGMA trusted_schema = OFF")
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # the lock file lets nobody else in anyway
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")  # a commit is on the disk before anything is sent
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version == 0:
-        connection.execute("BEGIN IMMEDIATE")
-        for statement in SCHEMA.split(";"):
-            connection.execute(statement)
-        connection.execute("INSERT INTO origin VALUES (?)", (genesis_hash,))
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        connection.execute("COMMIT")
-        return
-    if version != SCHEMA_VERSION:
-        raise SpoolForeignError(f"{path}: made by another version of gridbft; use that one")
-    origin = connection.execute("SELECT genesis_hash FROM origin").fetchone()
-    if origin is None or origin[0] != genesis_hash:
-        raise SpoolForeignError(f"{path}: belongs to another network; name another spool file")
-
-
-@contextmanager
-def _mapped_errors(path: Path) -> Iterator[None]:
-    """Turn the database's errors into the spool's."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-            what = "damaged, or no spool; keep a copy of it and name another file"
-            raise SpoolCorruptError(f"{path}: {what}") from error
-        if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-            raise SpoolLockedError(f"{path}: another process uses this spool; wait until it ends") from error
-        raise SpoolFailedError(f"{path}: the spool failed: {error}") from error

@@ -15,7 +15,8 @@ from meter.collect.slots import MS_PER_S, WINDOW_S, Registers, check_reading, pi
 from meter.collect.state import CollectorState, Facts, Gap, Seen, count, write_state
 from meter.reading import Reading
 from meter.signer import MeterClock, Signer, spool_readings
-from meter.spool import Spool, SpoolEntry, SpoolFailedError, SpoolFullError
+from meter.spool import Spool, SpoolEntry
+from meter.spool_file import SpoolFailedError, SpoolFullError
 from primitives.encoding import decode
 from primitives.ids import Height, UnixMs, UnixSeconds, WattHours
 from vm.contracts.energy.calls import SubmitReading

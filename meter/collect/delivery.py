@@ -12,7 +12,8 @@ from meter.collect.collector import Collector, read_entry
 from meter.collect.state import Facts, Proven, Reached, count
 from meter.courier import DELIVERED_AT_ONCE_MAX, Courier, Delivery
 from meter.outcomes import Committed, OutcomeUnknown, RefusedByNetwork, RefusedByNode
-from meter.spool import GIVEN_UP, SpoolFailedError, SpoolState
+from meter.spool import GIVEN_UP, SpoolEntry, SpoolState
+from meter.spool_file import SpoolFailedError
 from meter.validators import ClientError
 from primitives.ids import Nonce
 from primitives.text import to_line
@@ -70,7 +71,8 @@ class Delivering:
         self._collector = collector
         self._client = client
         self._patience = patience or Patience()
-        self._courier = Courier(collector.spool, client, {collector.signer.account: collector.signer})
+        signers = {collector.signer.account: collector.signer}
+        self._courier = Courier(collector.spool, client, signers, is_past=self._is_past)
         self._wake = asyncio.Event()
         collector.listeners.append(lambda _: self._wake.set())
 
@@ -113,6 +115,10 @@ class Delivering:
         self._collector.state.reached = Reached(to_line(status.name), self._collector.now_s)
         self._collector.write()
         return is_given_up or any(not delivery.entry.is_open for delivery in deliveries)
+
+    def _is_past(self, entry: SpoolEntry) -> bool:
+        reading = read_entry(entry)
+        return reading is not None and reading.time_s <= self._collector.now_s
 
     def _count_given_up(self, numbers: set[int]) -> bool:
         """Count what the courier found expired and never to be taken, by the name that it was refused with."""
@@ -159,6 +165,8 @@ class Delivering:
                     state.last_proof = Proven(
                         outcome.transaction_id.hex(), outcome.height, 0 if reading is None else reading.time_s
                     )
+                case RefusedByNetwork(rejection=rejection) if delivery.entry.is_open:
+                    state.network_problem = f"{rejection}: not taken for now"
                 case RefusedByNetwork(rejection=rejection):
                     count(state.refused, rejection)
                 case RefusedByNode(rejection=rejection):

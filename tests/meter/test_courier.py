@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from meter.client import Client, open_client
+from meter.client import open_client
 from meter.courier import Courier, Delivery
 from meter.outcomes import Committed, OutcomeUnknown, RefusedByNetwork, RefusedByNode
 from meter.reading import MeterStatus, Reading, compute_pagination, parse_status
@@ -40,16 +40,15 @@ def put(spool: Spool, count: int, known_height: int = 0) -> list[SpoolEntry]:
     return spool_readings(spool, SIGNER, CLOCK, build_readings(count), Height(known_height))
 
 
-def carry(spool: Spool, *stand_ins: StandIn, timeout_s: float = LONG_S) -> list[Delivery]:
+def carry(
+    spool: Spool, *stand_ins: StandIn, timeout_s: float = LONG_S, is_past: bool = False
+) -> list[Delivery]:
     async def work() -> list[Delivery]:
         async with serve(*stand_ins) as urls, open_client(urls, ANCHOR, QUICK) as client:
-            return await build_courier(spool, client).deliver_due(timeout_s)
+            courier = Courier(spool, client, {METER: SIGNER}, is_past=lambda _: is_past)
+            return await courier.deliver_due(timeout_s)
 
     return asyncio.run(work())
-
-
-def build_courier(spool: Spool, client: Client) -> Courier:
-    return Courier(spool, client, {METER: SIGNER})
 
 
 @pytest.fixture
@@ -141,6 +140,38 @@ def test_a_proven_refusal_ends_an_entry_with_its_reason(spool: Spool, ledger: Le
     (delivery,) = carry(spool, StandIn(ledger))
     assert isinstance(delivery.outcome, RefusedByNetwork)
     assert (delivery.entry.state, delivery.entry.reason) == (SpoolState.REFUSED, "READING_NOT_INCREASING")
+
+
+def test_what_validators_whose_clocks_are_behind_called_the_future_is_signed_and_sent_again(
+    spool: Spool, ledger: Ledger
+) -> None:
+    (entry,) = put(spool, 1)
+    ledger.execute([Digest(entry.transaction_id)], "READING_OF_FUTURE")
+    (delivery,) = carry(spool, StandIn(ledger), is_past=True)
+    assert isinstance(delivery.outcome, RefusedByNetwork)
+    assert (delivery.entry.state, delivery.entry.reason) == (SpoolState.QUEUED, "READING_OF_FUTURE")
+    (again,) = carry(spool, StandIn(ledger), is_past=True)
+    assert isinstance(again.outcome, Committed)
+    assert again.entry.transaction.transaction.call == entry.transaction.transaction.call
+    assert again.entry.transaction.transaction.nonce == 2
+    assert ledger.applied == [entry.transaction_id, again.entry.transaction_id]  # the first with a refusal
+
+
+def test_what_expired_with_such_a_refusal_is_signed_afresh_too(spool: Spool, ledger: Ledger) -> None:
+    (entry,) = put(spool, 1)
+    ledger.execute([Digest(entry.transaction_id)], "READING_OF_FUTURE")
+    (delivery,) = carry(spool, StandIn(ledger, certified_height=11), is_past=True)
+    assert isinstance(delivery.outcome, Committed)
+    assert delivery.entry.transaction.transaction.nonce == 2
+
+
+def test_what_is_of_the_future_by_the_senders_own_clock_is_refused_for_good(
+    spool: Spool, ledger: Ledger
+) -> None:
+    (entry,) = put(spool, 1)
+    ledger.execute([Digest(entry.transaction_id)], "READING_OF_FUTURE")
+    (delivery,) = carry(spool, StandIn(ledger), is_past=False)
+    assert (delivery.entry.state, delivery.entry.reason) == (SpoolState.REFUSED, "READING_OF_FUTURE")
 
 
 def test_the_word_of_validators_is_noted_and_ends_nothing(spool: Spool, ledger: Ledger) -> None:

@@ -12,19 +12,14 @@ import pytest
 
 from meter.outcomes import RefusedByNetwork, build_proven_outcome
 from meter.proofs import CertifiedHeight
-from meter.spool import (
-    NONCES_AHEAD,
-    Spool,
+from meter.spool import NONCES_AHEAD, Spool, SpoolEntry, SpoolRequest, SpoolState, open_spool
+from meter.spool_file import (
     SpoolCorruptError,
-    SpoolEntry,
     SpoolFailedError,
     SpoolForeignError,
     SpoolFullError,
     SpoolLockedError,
     SpoolNotExpiredError,
-    SpoolRequest,
-    SpoolState,
-    open_spool,
 )
 from primitives.ids import AccountId, Digest, Nonce
 from tests.architecture.source_tree import ROOT
@@ -184,6 +179,41 @@ def test_a_finished_entry_is_not_signed_again(spool: Spool) -> None:
     settle(spool, entry)
     with pytest.raises(SpoolNotExpiredError, match="committed already"):
         spool.sign_again(entry, CertifiedHeight(99), lambda nonce: sign_call(nonce, 200))
+
+
+def refuse(entry: SpoolEntry, *, consumed: bool = True) -> RefusedByNetwork:
+    receipt = Receipt(entry.transaction.id, "READING_OF_FUTURE", consumed)
+    outcome = build_proven_outcome(prove((receipt,), 0))
+    assert isinstance(outcome, RefusedByNetwork)
+    return outcome
+
+
+def test_an_entry_whose_nonce_a_refusal_has_spent_is_signed_afresh_under_the_next(spool: Spool) -> None:
+    entry, other = spool.add_many([request("a"), request("b")])
+    again = spool.sign_afresh(entry, refuse(entry), sign_call)
+    assert (again.number, again.state, again.reason) == (entry.number, SpoolState.QUEUED, "READING_OF_FUTURE")
+    assert get_nonces([entry, other, again]) == [1, 2, 3]
+    assert spool.get_due(10) == [again, other]
+    settle(spool, entry, "READING_OF_FUTURE")  # shown once more: it says nothing of the new one
+    assert spool.get_due(10) == [again, other]
+    settle(spool, again)
+    assert spool.get_entry(entry.number).state is SpoolState.COMMITTED
+    assert get_nonces([spool.add(request("c"))]) == [4]
+
+
+def test_an_entry_that_may_still_be_applied_is_not_signed_afresh(spool: Spool) -> None:
+    entry, other = spool.add_many([request("a"), request("b")])
+    for refusal in (refuse(entry, consumed=False), refuse(other)):
+        with pytest.raises(ValueError, match="has spent the nonce"):
+            spool.sign_afresh(entry, refusal, sign_call)
+    assert spool.get_due(10) == [entry, other]
+
+
+def test_a_finished_entry_is_not_signed_afresh(spool: Spool) -> None:
+    entry = spool.add(request("a"))
+    settle(spool, entry)
+    assert spool.sign_afresh(entry, refuse(entry), sign_call).state is SpoolState.COMMITTED
+    assert spool.get_due(10) == []
 
 
 def test_a_given_up_entry_leaves_the_queue_and_its_nonce_is_not_used_again(spool: Spool) -> None:

@@ -100,7 +100,7 @@ class Load:
         """Let all meters report slot after slot: each reading is signed once and sent until it is proven."""
         signers = {signer.account: signer for signer in self.homes.signers}
         async with self.community.open_client() as client:
-            courier = Courier(spool, client, signers)
+            courier = Courier(spool, client, signers, is_past=lambda _: True)
             for slot_s, readings in read_slots(len(self.homes.signers)):
                 if self.ending.is_set():
                     return
@@ -108,7 +108,8 @@ class Load:
                 for signer, reading in zip(self.homes.signers, readings, strict=True):
                     self.put(spool, signer, reading)
                 while spool.get_due(1):
-                    await courier.deliver_due(ATTEMPT_S)
+                    if all(each.entry.is_open for each in await courier.deliver_due(ATTEMPT_S)):
+                        await asyncio.sleep(PAUSE_S)
                 self.collect(spool)
                 self.slots_s.append(slot_s)
                 await asyncio.sleep(self.chance.uniform(0, 2 * pause_s))

@@ -33,10 +33,15 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
 
 
 @pytest.fixture
-def collector(spool: Spool, tmp_path: Path) -> Collector:
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def collector(spool: Spool, tmp_path: Path, clock: Clock) -> Collector:
     signer = Signer(METER_KEY, METER, ANCHOR.genesis_hash, horizon_blocks=10)
     state = CollectorState("alder", facts=FACTS)
-    return Collector(spool, signer, state, tmp_path / "alder.json", clock=Clock())
+    return Collector(spool, signer, state, tmp_path / "alder.json", clock=clock)
 
 
 def attempt(collector: Collector, *nodes: StandIn, patience: Patience = EAGER) -> bool:
@@ -75,6 +80,30 @@ def test_a_proven_refusal_is_counted_by_the_ledgers_name(collector: Collector, s
     attempt(collector, StandIn(ledger))
     assert collector.state.refused == {"READING_EXISTS": 1}
     assert collector.state.waiting == 0
+
+
+def test_a_reading_that_validators_with_slow_clocks_refuse_waits_and_is_taken_later(
+    collector: Collector, spool: Spool
+) -> None:
+    collector.take(observe(1, 1_000_100))
+    ledger = Ledger()
+    ledger.execute([Digest(spool.get_due(1)[0].transaction_id)], "READING_OF_FUTURE")
+    assert not attempt(collector, StandIn(ledger))
+    assert collector.state.network_problem == "READING_OF_FUTURE: not taken for now"
+    assert (collector.state.refused, collector.state.waiting) == ({}, 1)
+    assert attempt(collector, StandIn(ledger))
+    assert (collector.state.network_problem, collector.state.committed) == ("", 1)
+
+
+def test_a_reading_of_the_collectors_own_future_is_refused_for_good(
+    collector: Collector, spool: Spool, clock: Clock
+) -> None:
+    collector.take(observe(1, 1_000_100))
+    clock.move_to(OPENING_S)
+    ledger = Ledger()
+    ledger.execute([Digest(spool.get_due(1)[0].transaction_id)], "READING_OF_FUTURE")
+    assert attempt(collector, StandIn(ledger))
+    assert (collector.state.refused, collector.state.waiting) == ({"READING_OF_FUTURE": 1}, 0)
 
 
 def test_what_nobody_takes_is_told_and_counted_by_name_when_it_is_given_up(
