@@ -134,7 +134,7 @@ class Community:
     def _take(self, result: BlockResult) -> None:
         self.header, self.tree = result.header, result.tree
         self.store.write(result.state_writes, sync=False)
-        self.buckets.update(result.bucket_writes)
+        self.buckets.update(result.tree_writes.buckets)
 
     def _get_bucket(self, number: int) -> bytes:
         return self.buckets.get(number, b"")

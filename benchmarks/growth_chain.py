@@ -156,7 +156,7 @@ class Builder:
         if refused:
             raise AssertionError(f"block {deliver.height} refuses what it should apply: {refused[0]}")
         block = Block(result.header, deliver.batch)
-        self.chain.commit_block(block, result.receipts, result.state_writes, result.bucket_writes)
+        self.chain.commit_block(block, result.receipts, result.state_writes, result.tree_writes)
         self.chain.put_certificate(self.imitate_certificate(result.header))
         self.header, self.tree = result.header, result.tree
 

@@ -66,5 +66,5 @@ class Applier:
             self._chain.get_bucket,
         )
         block = Block(result.header, deliver.batch)
-        self._chain.commit_block(block, result.receipts, result.state_writes, result.bucket_writes)
+        self._chain.commit_block(block, result.receipts, result.state_writes, result.tree_writes)
         return result

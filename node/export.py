@@ -39,11 +39,12 @@ class Kind:
     parts: tuple[tuple[str, int], ...]
 
 
+SLOT_BYTES = 8
 METER, ACCOUNT, SLOT, TIME = (
     ("meter", ACCOUNT_BYTES),
     ("account", ACCOUNT_BYTES),
-    ("slot_s", 8),
-    ("time_s", 8),
+    ("slot_s", SLOT_BYTES),
+    ("time_s", SLOT_BYTES),
 )
 
 KINDS: dict[str, Kind] = {
@@ -51,11 +52,11 @@ KINDS: dict[str, Kind] = {
     "balances": Kind(BALANCE_PREFIX, (("asset", 1), ACCOUNT)),
     "meters": Kind(energy.METER_PREFIX, (METER,)),
     "registers": Kind(energy.LATEST_PREFIX, (METER,)),
-    "readings": Kind(energy.READING_PREFIX, (METER, TIME)),
-    "superseded": Kind(energy.HISTORY_PREFIX, (METER, TIME, ("version", 2))),
+    "readings": Kind(energy.READING_PREFIX, (TIME, METER)),
+    "superseded": Kind(energy.HISTORY_PREFIX, (TIME, METER, ("version", 2))),
     "tariffs": Kind(energy.TARIFF_PREFIX, (SLOT,)),
     "slots": Kind(energy.SLOT_PREFIX, (SLOT,)),
-    "lines": Kind(energy.LINE_PREFIX, (METER, SLOT)),
+    "lines": Kind(energy.LINE_PREFIX, (SLOT, METER)),
 }
 """The records that have a name of their own here; of the rest of the state the key is given as it is."""
 
@@ -155,35 +156,37 @@ def iterate_ledger(
 
 
 def iterate_line_rows(chain: ChainStore, genesis: Genesis, period: Period) -> Iterator[Row]:
-    """Yield a row for each home and settled slot, home by home in the order of their accounts."""
-    for view in iterate_meters(chain):
-        start = energy.get_line_key(view.account, period.first_s)
-        prefix = energy.LINE_PREFIX + view.account
-        for key, value in chain.iterate_from(start):
-            slot_s = int.from_bytes(key[len(prefix) :], "big")
-            if not key.startswith(prefix) or not period.holds(slot_s):
-                break
-            line = _decode(key, value, Line)
-            yield {
-                **_describe_slot(slot_s, genesis),
-                "home": view.meter.home,
-                "meter": view.account.hex(),
-                **_name_units(line),
-                "flag_names": " ".join(flag.name or "" for flag in Flag if line.flags & flag),
-            }
+    """Yield a row for each settled slot and home, slot by slot, the homes in the order of their accounts."""
+    homes = {view.account: view.meter.home for view in iterate_meters(chain)}
+    for slot_s, key, value in _iterate_slots(chain, energy.LINE_PREFIX, period):
+        meter = key[len(energy.LINE_PREFIX) + SLOT_BYTES :]
+        line = _decode(key, value, Line)
+        yield {
+            **_describe_slot(slot_s, genesis),
+            "home": homes.get(meter, ""),
+            "meter": meter.hex(),
+            **_name_units(line),
+            "flag_names": " ".join(flag.name or "" for flag in Flag if line.flags & flag),
+        }
 
 
 def iterate_slot_rows(chain: ChainStore, genesis: Genesis, period: Period) -> Iterator[Row]:
     """Yield a row for each settled slot, in order."""
-    for key, value in chain.iterate_from(energy.get_slot_key(period.first_s)):
-        slot_s = int.from_bytes(key[len(energy.SLOT_PREFIX) :], "big")
-        if not key.startswith(energy.SLOT_PREFIX) or not period.holds(slot_s):
-            return
+    for slot_s, key, value in _iterate_slots(chain, energy.SLOT_PREFIX, period):
         slot = _decode(key, value, Slot)
         if slot.settled:
             shown = _name_units(slot)
             del shown["settled"]  # all of them are
             yield {**_describe_slot(slot_s, genesis), **shown}
+
+
+def _iterate_slots(chain: ChainStore, prefix: bytes, period: Period) -> Iterator[tuple[int, bytes, bytes]]:
+    """Yield the slots of a period with the keys and values of their records, for keys that begin with the slot."""
+    for key, value in chain.iterate_from(prefix + period.first_s.to_bytes(SLOT_BYTES, "big")):
+        slot_s = int.from_bytes(key[len(prefix) : len(prefix) + SLOT_BYTES], "big")
+        if not key.startswith(prefix) or not period.holds(slot_s):
+            return
+        yield slot_s, key, value
 
 
 def list_line_columns() -> list[str]:

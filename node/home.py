@@ -182,7 +182,7 @@ def _init_chain(chain: ChainStore, constitution: Constitution) -> None:
     stored = chain.get_genesis()
     if stored is None:
         block = build_genesis_block(constitution.genesis)
-        chain.init_genesis(constitution.genesis_bytes, block.header, block.state_writes, block.bucket_writes)
+        chain.init_genesis(constitution.genesis_bytes, block.header, block.state_writes, block.tree_writes)
     elif stored != constitution.genesis_bytes:
         raise HomeError(
             "data/ belongs to another genesis than genesis.bin: use another home for each network"

@@ -8,7 +8,7 @@ from primitives.encoding import Struct, encode
 from primitives.hashing import EMPTY_DIGEST, HashDomain, compute_hash
 from primitives.ids import Digest
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 """Of what blocks and state roots are made of: 2 since a key's bucket is named by parts of it."""
 
 

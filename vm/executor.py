@@ -17,7 +17,7 @@ from vm.genesis import Genesis
 from vm.receipt import Receipt, Rejection
 from vm.registry import CONTRACTS
 from vm.state import Overlay, StateReader
-from vm.state_root import BucketReader, StateTree, build_tree, update_tree
+from vm.state_root import BucketReader, StateTree, TreeWrites, build_tree, update_tree
 from vm.transaction import SealedTransaction, decode_transaction
 
 
@@ -41,7 +41,7 @@ class BlockResult:
     header: BlockHeader
     receipts: tuple[Receipt, ...]
     state_writes: Mapping[bytes, bytes | None]
-    bucket_writes: Mapping[int, bytes]
+    tree_writes: TreeWrites
     tree: StateTree
     next_due_ms: int | None
     next_validators: ValidatorSet | None = None
@@ -71,7 +71,7 @@ def execute_block(
     receipts = tuple(_execute_transaction(block, raw) for raw in batch.transactions)
     following = find_new_set(overlay, position.height)
     changes = overlay.collect_changes()
-    new_tree, bucket_writes = update_tree(tree, get_bucket, changes)
+    new_tree, tree_writes = update_tree(tree, get_bucket, changes)
     header = BlockHeader(
         height=position.height,
         sequence=position.sequence,
@@ -90,7 +90,7 @@ def execute_block(
         header,
         receipts,
         {key: new for key, (_, new) in changes.items()},
-        bucket_writes,
+        tree_writes,
         new_tree,
         compute_next_due_ms(ledger, overlay),
         following,
@@ -102,9 +102,9 @@ def build_genesis_block(genesis: Genesis) -> BlockResult:
     overlay = Overlay(_EmptyState())
     open_genesis_accounts(overlay, genesis.accounts)
     changes = overlay.collect_changes()
-    tree, buckets = update_tree(build_tree(()), lambda _: b"", changes)
+    tree, writes = update_tree(build_tree(()), lambda _: b"", changes)
     header = build_genesis_header(genesis.time_ms, tree.root, compute_membership_hash(genesis.validators))
-    return BlockResult(header, (), {key: new for key, (_, new) in changes.items()}, buckets, tree, None)
+    return BlockResult(header, (), {key: new for key, (_, new) in changes.items()}, writes, tree, None)
 
 
 def compute_next_due_ms(ledger: LedgerContext, overlay: Overlay) -> int | None:

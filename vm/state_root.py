@@ -1,13 +1,14 @@
 """The state root: one hash that commits to every key, with a proof for any one of them.
 
 A tree of fixed depth and width 16 over 65,536 buckets. A key belongs to the bucket that hashes of its parts name
-(``get_bucket_index``); a bucket is the sorted list of its leaves' hashes, and a leaf is hash(key, value). Inner nodes
+(``get_bucket_index``); a bucket is the sorted list of its leaves, and a leaf is hash(key, value). Inner nodes
 are kept in memory as the concatenation of their children's digests; buckets live in the store. Updating a key rehashes
 its bucket and shares the rest of the path with all other changes of the block. A tree is immutable: a block gives a new
 one that shares every unchanged node with its parent.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from primitives.encoding import Struct
 from primitives.hashing import EMPTY_DIGEST, HashDomain, compute_hash
@@ -18,13 +19,17 @@ WIDTH = 1 << WIDTH_BITS
 LEVELS = 4
 """Four inner levels of width 16: 65,536 buckets hold a few keys each up to a million accounts."""
 
+INDEX_BYTES = 2
+
 REGION_BITS = 8
 """Buckets lie in 256 regions of 256. All readings of an instant, and all lines of a slot, are in one region: a block of
 them touches neighbours, whose way to the root is shared, and which the store merges with few others."""
 
-TAIL_BYTES = 8
 PREFIX_BYTES = 2
 """An account's own records (account, meter, newest registers) differ by their prefix alone: they share a bucket."""
+
+REGION_END = PREFIX_BYTES + 8
+"""What names the region ends here: an instant, or the beginning of an account's id."""
 
 BUCKETS = 1 << (WIDTH_BITS * LEVELS)
 GROUPS = BUCKETS // WIDTH
@@ -42,6 +47,17 @@ class StateProof(Struct, frozen=True):
 
     bucket: bytes
     nodes: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TreeWrites:
+    """What changed below the tree: whole buckets by index, leaves by name (see ``build_leaf``), None for one that went.
+
+    The first is what a reader of the newest tree wants, the second what a store writes: a bucket never shrinks.
+    """
+
+    buckets: Mapping[int, bytes]
+    leaves: Mapping[bytes, Digest | None]
 
 
 class StateTree:
@@ -63,23 +79,27 @@ def build_tree(buckets: Iterable[tuple[int, bytes]]) -> StateTree:
 
 def update_tree(
     tree: StateTree, get_bucket: BucketReader, changes: Mapping[bytes, tuple[bytes | None, bytes | None]]
-) -> tuple[StateTree, dict[int, bytes]]:
-    """Return the tree after ``changes`` (key to old and new value; None is absent) and the changed buckets."""
+) -> tuple[StateTree, TreeWrites]:
+    """Return the tree after ``changes`` (key to old and new value; None is absent) and what changed below it."""
     concerned: dict[int, list[tuple[bytes, bytes | None, bytes | None]]] = {}
     for key, (old, new) in changes.items():
         if old != new:
             concerned.setdefault(get_bucket_index(key), []).append((key, old, new))
     contents: dict[int, bytes] = {}
+    changed: dict[bytes, Digest | None] = {}
     for index in sorted(concerned):  # in the order of the store, which reads neighbours for less
-        leaves = split_bucket(get_bucket(index))
+        leaves = _split_bucket(get_bucket(index))
+        prefix = index.to_bytes(INDEX_BYTES, "big")
         for key, old, new in concerned[index]:
             if old is not None:
                 leaves.remove(_hash_leaf(key, old))
-            if new is not None:
-                leaves.append(_hash_leaf(key, new))
-        contents[index] = b"".join(sorted(leaves))
+            leaf = None if new is None else _hash_leaf(key, new)
+            if leaf is not None:
+                leaves.append(leaf)
+            changed[prefix + key] = leaf
+        contents[index] = join_leaves(leaves)
     digests = {index: _hash_bucket(content) for index, content in contents.items()}
-    return _replace_digests(tree, digests), contents
+    return _replace_digests(tree, digests), TreeWrites(contents, changed)
 
 
 def prove(tree: StateTree, get_bucket: BucketReader, key: bytes) -> StateProof:
@@ -129,18 +149,28 @@ def compute_group_digest(contents: Sequence[bytes]) -> Digest:
     return compute_hash(HashDomain.STATE_NODE, b"".join(_hash_bucket(content) for content in contents))
 
 
+def build_leaf(key: bytes, value: bytes) -> tuple[bytes, Digest]:
+    """Return the name of a key's leaf, the index of its bucket and the key itself, and the leaf."""
+    return get_bucket_index(key).to_bytes(INDEX_BYTES, "big") + key, _hash_leaf(key, value)
+
+
+def join_leaves(leaves: Iterable[bytes]) -> bytes:
+    """Return the content of a bucket with these leaves."""
+    return b"".join(sorted(leaves))
+
+
 def is_leaf_of(bucket: bytes, key: bytes, value: bytes) -> bool:
     """Tell whether a bucket holds the leaf of ``key`` with ``value``."""
-    return _hash_leaf(key, value) in split_bucket(bucket)
+    return _hash_leaf(key, value) in _split_bucket(bucket)
 
 
 def get_bucket_index(key: bytes) -> int:
     """Return the bucket of a key, so that what is written together lies together.
 
-    The first 8 bits are of the hash of the key's last TAIL_BYTES: an instant, or the end of an account's id. The others
-    are of the hash of everything behind the PREFIX_BYTES that say what kind of record it is.
+    The first 8 bits are of the hash of the 8 bytes behind the PREFIX_BYTES that say what kind of record it is: an
+    instant, or the beginning of an account's id. The others are of the hash of everything behind the prefix.
     """
-    region = compute_hash(HashDomain.STATE_KEY, key[-TAIL_BYTES:])[0]
+    region = compute_hash(HashDomain.STATE_KEY, key[PREFIX_BYTES:REGION_END])[0]
     return region << REGION_BITS | compute_hash(HashDomain.STATE_KEY, key[PREFIX_BYTES:])[0]
 
 
@@ -152,8 +182,7 @@ def _hash_bucket(content: bytes) -> Digest:
     return compute_hash(HashDomain.STATE_BUCKET, content) if content else EMPTY_DIGEST
 
 
-def split_bucket(content: bytes) -> list[bytes]:
-    """Return the leaves of a bucket."""
+def _split_bucket(content: bytes) -> list[bytes]:
     return [content[i : i + DIGEST_BYTES] for i in range(0, len(content), DIGEST_BYTES)]
 
 

@@ -114,7 +114,7 @@ def build_genesis_chain(constitution: Constitution) -> ChainStore:
     """Return a chain that has nothing but the genesis: what a snapshot is compared with."""
     chain = ChainStore(MemoryStore())
     block = build_genesis_block(constitution.genesis)
-    chain.init_genesis(constitution.genesis_bytes, block.header, block.state_writes, block.bucket_writes)
+    chain.init_genesis(constitution.genesis_bytes, block.header, block.state_writes, block.tree_writes)
     return chain
 
 

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 
 from consensus.messages import Certificate, Handover
 from node.storage import keys
-from node.storage.chain import ChainStore, build_format_record, build_leaf_writes
+from node.storage.chain import ChainStore, build_format_record
 from node.storage.store import Store
 from primitives.encoding import encode
 from primitives.ids import Height
-from vm.state_root import build_tree
+from vm.state_root import build_leaf, build_tree
 
 
 class SnapshotWriter:
@@ -32,19 +32,23 @@ class SnapshotWriter:
             self._chain.put_evidence(each)
 
     def put_buckets(self, buckets: Iterable[tuple[int, bytes]]) -> None:
-        """Write buckets that were not written yet; empty ones read as absent."""
-        puts: dict[bytes, bytes | None] = {}
-        for index, content in buckets:
-            puts |= build_leaf_writes(index, b"", content)
-        self._store.write(puts, sync=True)
+        """Keep what the pairs are compared with, until ``seal``; empty buckets read as absent."""
+        self._write(
+            {keys.build_bucket_key(keys.UNFINISHED, index): content for index, content in buckets if content}
+        )
 
     def put_pairs(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
-        """Write state keys and their values."""
-        self._write({keys.STATE + key: value for key, value in pairs})
+        """Write state keys and their values, with their leaves."""
+        puts: dict[bytes, bytes] = {}
+        for key, value in pairs:
+            name, leaf = build_leaf(key, value)
+            puts[keys.STATE + key] = value
+            puts[keys.LEAF + name] = leaf
+        self._write(puts)
 
     def get_bucket(self, index: int) -> bytes:
-        """Return a bucket that was written."""
-        return self._chain.get_bucket(index)
+        """Return a bucket that was put."""
+        return self._store.get(keys.build_bucket_key(keys.UNFINISHED, index)) or b""
 
     def seal(self, certificate: Certificate, replaced: ChainStore) -> str | None:
         """Make it the chain that goes on above the certificate's block, or return why it is not that block's state.
@@ -53,11 +57,12 @@ class SnapshotWriter:
         """
         header = certificate.header
         if build_tree(self._chain.iterate_buckets()).root != header.state_root:
-            return "the buckets that were written are not of the certified state"
+            return "what was written is not the certified state"
         genesis, first = replaced.get_genesis(), replaced.get_header(Height(0))
         if genesis is None or first is None:
             return "the own chain has no genesis"
         height = header.height.to_bytes(8, "big")
+        self._store.write(dict.fromkeys(key for key, _ in self._store.iterate(keys.UNFINISHED)), sync=False)
         self._write(
             {
                 keys.FORMAT: build_format_record(),

@@ -17,11 +17,11 @@ from primitives.header import Block, BlockHeader
 from primitives.ids import Epoch, Height, ReplicaId, UnixMs
 from primitives.limits import FRAME_BYTES_MAX
 from vm.receipt import Receipt
-from vm.state_root import split_bucket
+from vm.state_root import TreeWrites, join_leaves
 
 T = TypeVar("T")
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Of the layout in ``keys`` and the records here; a store of another one is refused instead of misread."""
 
 EVIDENCE_MAX = 1000
@@ -56,8 +56,8 @@ class StateView:
 
     def get_bucket(self, index: int) -> bytes:
         """Return a bucket of the state tree, empty when it was never written."""
-        prefix = keys.build_bucket_key(index)
-        return b"".join(key[len(prefix) :] for key, _ in self._reader.iterate(prefix))
+        prefix = keys.build_bucket_key(keys.LEAF, index)
+        return join_leaves(leaf for _, leaf in self._reader.iterate(prefix))
 
     def iterate_from(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Yield all state keys from ``start``, included, and their values in byte order."""
@@ -66,11 +66,10 @@ class StateView:
 
     def iterate_buckets(self, first: int = 0) -> Iterator[tuple[int, bytes]]:
         """Yield every bucket of the state tree from ``first`` on that is not empty, in order."""
-        found = (key for key, _ in self._reader.iterate(keys.BUCKET, start=keys.build_bucket_key(first)))
-        length = len(keys.build_bucket_key(first))
-        for prefix, leaves in groupby(found, lambda key: key[:length]):
-            index = int.from_bytes(prefix[len(keys.BUCKET) :], "big")
-            yield index, b"".join(key[length:] for key in leaves)
+        start = keys.build_bucket_key(keys.LEAF, first)
+        pairs = self._reader.iterate(keys.LEAF, start=start)
+        for prefix, found in groupby(pairs, lambda pair: pair[0][: len(start)]):
+            yield int.from_bytes(prefix[len(keys.LEAF) :], "big"), join_leaves(leaf for _, leaf in found)
 
 
 class StateSnapshot(StateView):
@@ -132,7 +131,7 @@ class ChainStore(StateView):
         genesis: bytes,
         header: BlockHeader,
         state_writes: Mapping[bytes, bytes | None],
-        bucket_writes: Mapping[int, bytes],
+        tree_writes: TreeWrites,
     ) -> None:
         """Write height 0, in one synced batch.
 
@@ -149,8 +148,7 @@ class ChainStore(StateView):
             keys.build_number_key(keys.HEADER, 0): encode(header),
         }
         puts |= {keys.STATE + key: value for key, value in state_writes.items()}
-        for index, content in bucket_writes.items():
-            puts |= build_leaf_writes(index, b"", content)
+        puts |= {keys.LEAF + name: leaf for name, leaf in tree_writes.leaves.items()}
         self._store.write(puts, sync=True)
 
     def commit_block(
@@ -158,7 +156,7 @@ class ChainStore(StateView):
         block: Block,
         receipts: tuple[Receipt, ...],
         state_writes: Mapping[bytes, bytes | None],
-        bucket_writes: Mapping[int, bytes],
+        tree_writes: TreeWrites,
     ) -> None:
         """Write a block with all that it changes, in one synced batch.
 
@@ -185,17 +183,16 @@ class ChainStore(StateView):
         if self._get_mark is not None:
             puts[keys.JOURNAL] = self._get_mark().encode()
         for place, receipt in enumerate(receipts):
-            key = keys.INDEX + receipt.transaction_id
+            key = keys.build_index_key(receipt.transaction_id)
             known = puts.get(key) or self._store.get(key)
             if known is None or (receipt.consumed and not known[-1]):
                 puts[key] = height.to_bytes(8, "big") + place.to_bytes(4, "big") + bytes((receipt.consumed,))
         changes: dict[bytes, bytes | None] = {keys.STATE + key: value for key, value in state_writes.items()}
-        for index, content in bucket_writes.items():
-            puts |= build_leaf_writes(index, self.get_bucket(index), content)
+        puts |= {keys.LEAF + name: leaf for name, leaf in tree_writes.leaves.items()}
         self._cache.begin_write()
         self._store.write(puts | changes, sync=True)
         self._cache.finish_write(changes)
-        for index, content in bucket_writes.items():
+        for index, content in tree_writes.buckets.items():
             self._buckets.keep(index, content)
 
     def put_certificate(self, certificate: Certificate) -> None:
@@ -272,7 +269,7 @@ class ChainStore(StateView):
         puts: dict[bytes, bytes | None] = {keys.build_number_key(prefix, height): None for prefix in prefixes}
         receipts = self.get_receipts(height)
         for receipt in receipts:
-            key = keys.INDEX + receipt.transaction_id
+            key = keys.build_index_key(receipt.transaction_id)
             place = self._store.get(key)
             if place is not None and int.from_bytes(place[:8], "big") == height:
                 puts[key] = None
@@ -324,7 +321,7 @@ class ChainStore(StateView):
 
     def find_transaction(self, transaction_id: bytes) -> tuple[Height, int] | None:
         """Return (height, place in the block) of a transaction, or None."""
-        data = self._store.get(keys.INDEX + transaction_id)
+        data = self._store.get(keys.build_index_key(transaction_id))
         if data is None:
             return None
         return Height(int.from_bytes(data[:8], "big")), int.from_bytes(data[8:12], "big")
@@ -391,15 +388,3 @@ _FORMAT = bytes((FORMAT_VERSION,))
 def build_format_record() -> bytes:
     """Return what a store of this layout has under ``keys.FORMAT``."""
     return _FORMAT
-
-
-def build_leaf_writes(index: int, old: bytes, new: bytes) -> dict[bytes, bytes | None]:
-    """Return what to write for a bucket that had the leaves ``old`` and has ``new``.
-
-    Each leaf is a key of its own, so that a write costs what changed and not what the bucket holds: a bucket never
-    shrinks, for readings are kept for ever.
-    """
-    before, after = set(split_bucket(old)), set(split_bucket(new))
-    writes: dict[bytes, bytes | None] = dict.fromkeys(keys.build_leaf_keys(index, after - before), b"")
-    writes.update(dict.fromkeys(keys.build_leaf_keys(index, before - after)))
-    return writes

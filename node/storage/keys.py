@@ -14,14 +14,16 @@ prefix key                         value
 ``c``  height (8)                  certificate
 ``m``  epoch (8)                   handover: how the epoch ended
 ``P``  –                           height up to which blocks are pruned, 8 bytes
-``i``  transaction id (32)         height (8), place in the block (4), consumed (1)
+``i``  transaction id's first (16) height (8), place in the block (4), consumed (1)
 ``s``  state key                   state value
-``t``  bucket (2), leaf (32)       empty: the bucket of the state tree has this leaf
+``t``  bucket (2), state key       leaf of the state tree
 ``e``  number (8)                  evidence of equivocation
+``u``  bucket (2)                  a bucket of a snapshot that is not whole yet
 ====== =========================== ===========================================================
-"""
 
-from collections.abc import Iterable, Iterator
+An id's first half names its transaction: to find two ids that begin alike takes some 2⁶⁴ signatures, and would hide the
+second one's receipt from whoever made both.
+"""
 
 FORMAT = b"F"
 GENESIS = b"G"
@@ -36,8 +38,11 @@ HANDOVER = b"m"
 PRUNED = b"P"
 INDEX = b"i"
 STATE = b"s"
-BUCKET = b"t"
+LEAF = b"t"
 EVIDENCE = b"e"
+UNFINISHED = b"u"
+
+INDEXED_BYTES = 16
 
 
 def build_number_key(prefix: bytes, number: int) -> bytes:
@@ -45,12 +50,11 @@ def build_number_key(prefix: bytes, number: int) -> bytes:
     return prefix + number.to_bytes(8, "big")
 
 
-def build_bucket_key(index: int) -> bytes:
-    """Return what the keys of all leaves of a bucket of the state tree begin with."""
-    return BUCKET + index.to_bytes(2, "big")
+def build_index_key(transaction_id: bytes) -> bytes:
+    """Return the key of the place of a transaction."""
+    return INDEX + transaction_id[:INDEXED_BYTES]
 
 
-def build_leaf_keys(index: int, leaves: Iterable[bytes]) -> Iterator[bytes]:
-    """Return the keys of leaves of a bucket."""
-    prefix = build_bucket_key(index)
-    return (prefix + leaf for leaf in leaves)
+def build_bucket_key(prefix: bytes, index: int) -> bytes:
+    """Return the key of a bucket, or what the keys of its leaves begin with."""
+    return prefix + index.to_bytes(2, "big")

@@ -253,9 +253,10 @@ def list_proof_files() -> list[bytes]:
 
 def list_state_proofs() -> list[bytes]:
     """Return proofs with one leaf and with a few."""
-    tree, buckets = update_tree(build_tree([]), lambda _: b"", {b"key": (None, b"value")})
+    tree, writes = update_tree(build_tree([]), lambda _: b"", {b"key": (None, b"value")})
     return [
-        encode(prove_state(tree, lambda index: buckets.get(index, b""), key)) for key in (b"key", b"absent")
+        encode(prove_state(tree, lambda index: writes.buckets.get(index, b""), key))
+        for key in (b"key", b"absent")
     ]
 
 

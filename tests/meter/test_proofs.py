@@ -1,6 +1,6 @@
 """A proof convinces whoever holds the genesis, and nothing else does."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pytest
 from hypothesis import given, settings
@@ -45,8 +45,10 @@ PROOF = prove(RECEIPTS, 1)
 STATE = {f"key {number}".encode(): f"value {number}".encode() for number in range(300)}
 
 
-def build_state() -> tuple[StateTree, dict[int, bytes]]:
-    return update_tree(build_tree([]), lambda _: b"", {key: (None, value) for key, value in STATE.items()})
+def build_state() -> tuple[StateTree, Mapping[int, bytes]]:
+    changes = {key: (None, value) for key, value in STATE.items()}
+    tree, writes = update_tree(build_tree([]), lambda _: b"", changes)
+    return tree, writes.buckets
 
 
 @pytest.mark.parametrize("index", range(5))

@@ -135,7 +135,7 @@ class Community:
         self.tree = result.tree
         self.header = result.header
         self.state = {key: value for key, value in result.state_writes.items() if value is not None}
-        self.buckets = dict(result.bucket_writes)
+        self.buckets = dict(result.tree_writes.buckets)
         self.chain.headers[0] = self.header
         self.epoch = Epoch(0)
         self.electorates = {0: KEYS}
@@ -185,7 +185,7 @@ class Community:
                 self.state.pop(key, None)
             else:
                 self.state[key] = value
-        self.buckets.update(result.bucket_writes)
+        self.buckets.update(result.tree_writes.buckets)
         self.tree = result.tree
         self.header = result.header
         self.chain.headers[height] = result.header

@@ -18,7 +18,7 @@ from node.storage.leveldb import open_leveldb
 from node.storage.memory import MemoryStore
 from primitives.ids import Epoch, Height
 from tests.node.snapshots.source import Source
-from tests.node.storage.chains import build_block, build_receipts, init
+from tests.node.storage.chains import NOTHING, build_block, build_receipts, init
 from vm.receipt import Receipt
 
 
@@ -30,7 +30,7 @@ def certify(chain: ChainStore, height: int) -> None:
 
 def commit(chain: ChainStore, height: int, transactions: tuple[bytes, ...]) -> None:
     block = build_block(height, transactions)
-    chain.commit_block(block, build_receipts(block), {}, {})
+    chain.commit_block(block, build_receipts(block), {}, NOTHING)
     certify(chain, height)
 
 
@@ -90,7 +90,7 @@ def test_a_step_is_bounded_by_transactions_too(chain: ChainStore) -> None:
 def test_a_transaction_that_counts_in_a_later_block_is_still_found(chain: ChainStore) -> None:
     first = build_block(1, (b"twice",))
     name = first.batch.header.transaction_ids[0]
-    chain.commit_block(first, (Receipt(name, "SUSPENDED", False),), {}, {})
+    chain.commit_block(first, (Receipt(name, "SUSPENDED", False),), {}, NOTHING)
     certify(chain, 1)
     commit(chain, 2, (b"twice",))
     grow(chain, 3)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from primitives.encoding import Struct
-from tests.vm.contracts.energy.audit import audit
+from tests.vm.contracts.energy.audit import audit, split_key
 from tests.vm.contracts.energy.community import (
     OPENING_EXPORT_WH,
     OPENING_IMPORT_WH,
@@ -64,11 +64,11 @@ class EnergyMachine(RuleBasedStateMachine):
     def correct(self, which: int, noise: int, by_utility: bool) -> None:
         """Correct one of the newest readings."""
         keys = [key for key, _ in self.chain.state.iterate(READING_PREFIX)]
-        keys.sort(key=lambda key: (key[-8:], key), reverse=True)
+        keys.sort(reverse=True)
         if not keys:
             return
         key = keys[which % len(keys)]
-        account, time_s = key[2:-8], int.from_bytes(key[-8:], "big")
+        time_s, account = split_key(key)
         wallet = next(wallet for wallet in self.wallets.values() if wallet.account == account)
         slot = (time_s - self.community.start_of(0)) // self.slot_s
         registers = self.registers(wallet.name, slot, noise)

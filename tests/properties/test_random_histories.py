@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from primitives.encoding import Struct
-from tests.vm.contracts.energy.audit import audit
+from tests.vm.contracts.energy.audit import audit, split_key
 from tests.vm.contracts.energy.community import (
     OPENING_EXPORT_WH,
     OPENING_IMPORT_WH,
@@ -86,10 +86,9 @@ class History:
 
     def draw_correction(self, home: Home) -> CorrectReading:
         """Correct one of the home's newest readings, if it has any."""
-        keys = [key for key, _ in self.chain.state.iterate(READING_PREFIX + home.account)]
-        time_s = (
-            int.from_bytes(self.random.choice(keys[-8:])[-8:], "big") if keys else self.community.end_of(0)
-        )
+        named = map(split_key, dict(self.chain.state.iterate(READING_PREFIX)))
+        times_s = [time_s for time_s, account in named if account == home.account]
+        time_s = self.random.choice(times_s[-8:]) if times_s else self.community.end_of(0)
         slot = (time_s - self.community.end_of(0)) // self.slot_s
         return CorrectReading(home.account, time_s, *self.draw_registers(home.name, slot), "G", "checked")
 

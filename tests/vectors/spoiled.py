@@ -70,9 +70,9 @@ class Spoiler:
         changes: dict[bytes, tuple[bytes | None, bytes | None]] = {
             key: (None, each) for key, each in state.items()
         }
-        tree, buckets = update_tree(build_tree([]), lambda _: b"", changes)
+        tree, writes = update_tree(build_tree([]), lambda _: b"", changes)
         record, line = (
-            ProvenRecord(each, prove(tree, lambda index: buckets.get(index, b""), key))
+            ProvenRecord(each, prove(tree, lambda index: writes.buckets.get(index, b""), key))
             for key, each in state.items()
         )
         header = structs.replace(bill.certificate.header, state_root=tree.root)

@@ -127,7 +127,7 @@ class MemoryState:
                 if key not in self.values:
                     self._sorted = None
                 self.values[key] = value
-        self.buckets.update(result.bucket_writes)
+        self.buckets.update(result.tree_writes.buckets)
 
 
 @dataclass

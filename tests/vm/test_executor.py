@@ -22,7 +22,7 @@ from vm.contracts.validators import Add, Endpoint, Remove
 from vm.executor import build_genesis_block
 from vm.receipt import Receipt, Rejection
 from vm.registry import CONTRACTS
-from vm.state_root import build_tree
+from vm.state_root import TreeWrites, build_tree
 from vm.transaction import Call
 
 SEEDS = ("0", "1", "4711")
@@ -81,7 +81,7 @@ def test_executing_a_block_twice_gives_the_same_and_changes_no_input() -> None:
     first, second = chain.prepare(sealed.raw), chain.prepare(sealed.raw)
     assert first.header == second.header
     assert first.state_writes == second.state_writes
-    assert first.bucket_writes == second.bucket_writes
+    assert first.tree_writes == second.tree_writes
     assert (chain.state.values, chain.tree.root) == (values, root)
 
 
@@ -104,7 +104,7 @@ def test_genesis_opens_its_accounts_and_is_signed_by_nobody() -> None:
     assert (header.parent, header.batch_digest, header.receipts_root) == (EMPTY_DIGEST,) * 3
     assert header.time_ms == genesis.time_ms
     assert header.next_membership == compute_membership_hash(genesis.validators)
-    assert header.state_root == result.tree.root == build_tree(result.bucket_writes.items()).root
+    assert header.state_root == result.tree.root == build_tree(result.tree_writes.buckets.items()).root
     assert sum(key.startswith(b"pa") for key in result.state_writes) == len(genesis.accounts) == 6
 
 
@@ -122,7 +122,7 @@ def test_an_empty_block_changes_nothing_but_the_header() -> None:
     chain = Chain()
     before = chain.header
     result = chain.execute_raw()
-    assert (result.receipts, result.state_writes, result.bucket_writes) == ((), {}, {})
+    assert (result.receipts, result.state_writes, result.tree_writes) == ((), {}, TreeWrites({}, {}))
     assert result.header.state_root == before.state_root
     assert result.header.receipts_root == EMPTY_DIGEST
 

@@ -8,13 +8,16 @@ from msgspec.structs import replace
 from primitives.hashing import EMPTY_DIGEST, compute_account_id
 from vm.state_root import (
     BUCKETS,
+    INDEX_BYTES,
     LEVELS,
     REGION_BITS,
     StateProof,
     StateTree,
+    build_leaf,
     build_tree,
     get_bucket_index,
     is_state_proof_valid,
+    join_leaves,
     prove,
     update_tree,
 )
@@ -29,6 +32,7 @@ class Stored:
     def __init__(self) -> None:
         self.values: Values = {}
         self.buckets: dict[int, bytes] = {}
+        self.leaves: dict[bytes, bytes] = {}
         self.tree = build_tree(())
 
     def get_bucket(self, index: int) -> bytes:
@@ -38,8 +42,13 @@ class Stored:
         """Change, insert and remove in one update until the state is ``values``."""
         keys = {*self.values, *values}
         changes = {key: (self.values.get(key), values.get(key)) for key in keys}
-        self.tree, buckets = update_tree(self.tree, self.get_bucket, changes)
-        self.buckets.update(buckets)
+        self.tree, writes = update_tree(self.tree, self.get_bucket, changes)
+        self.buckets.update(writes.buckets)
+        for name, leaf in writes.leaves.items():
+            if leaf is None:
+                del self.leaves[name]
+            else:
+                self.leaves[name] = leaf
         self.values = dict(values)
         return self.tree
 
@@ -87,6 +96,19 @@ def test_the_root_is_that_of_the_state_and_not_of_the_way_there(
 @settings(max_examples=60, deadline=None)
 def test_different_states_have_different_roots(first: Values, second: Values) -> None:
     assert (build(first).tree.root == build(second).tree.root) == (first == second)
+
+
+@given(VALUES, VALUES)
+@settings(max_examples=60, deadline=None)
+def test_the_leaves_that_were_written_are_those_of_the_buckets(first: Values, second: Values) -> None:
+    stored = build(first)
+    stored.move_to(second)
+    assert stored.leaves == dict(build_leaf(key, value) for key, value in second.items())
+    found: dict[int, list[bytes]] = {}
+    for name, leaf in stored.leaves.items():
+        found.setdefault(int.from_bytes(name[:INDEX_BYTES], "big"), []).append(leaf)
+    contents = {index: join_leaves(leaves) for index, leaves in found.items()}
+    assert contents == {index: content for index, content in stored.buckets.items() if content}
 
 
 @given(VALUES)
@@ -202,10 +224,10 @@ def test_accounts_spread_over_the_buckets_and_the_records_of_one_share_one() -> 
 def test_readings_of_an_instant_spread_over_one_region_and_instants_over_all() -> None:
     accounts = [compute_account_id(b"%d" % number) for number in range(1000)]
     instants = [(900 * number).to_bytes(8, "big") for number in range(1000)]
-    of_one = [get_bucket_index(b"er" + account + instants[0]) for account in accounts]
+    of_one = [get_bucket_index(b"er" + instants[0] + account) for account in accounts]
     assert len({index >> REGION_BITS for index in of_one}) == 1
     assert max(of_one.count(index) for index in of_one) < 20
-    assert len({get_bucket_index(b"er" + accounts[0] + instant) >> REGION_BITS for instant in instants}) > 240
+    assert len({get_bucket_index(b"er" + instant + accounts[0]) >> REGION_BITS for instant in instants}) > 240
 
 
 def flip(data: bytes, position: int) -> bytes:

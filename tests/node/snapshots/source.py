@@ -59,7 +59,7 @@ class Source(Chain):
         epoch = self.epoch
         result = super().execute_raw(*raws, time_ms=time_ms)
         block = Block(result.header, batch)
-        self.chain.commit_block(block, result.receipts, result.state_writes, result.bucket_writes)
+        self.chain.commit_block(block, result.receipts, result.state_writes, result.tree_writes)
         self._tell()
         self.certify(result.header)
         if self.epoch != epoch:
@@ -134,7 +134,7 @@ class Source(Chain):
 
 def init(chain: ChainStore, genesis: Genesis) -> None:
     block = build_genesis_block(genesis)
-    chain.init_genesis(encode(genesis), block.header, block.state_writes, block.bucket_writes)
+    chain.init_genesis(encode(genesis), block.header, block.state_writes, block.tree_writes)
 
 
 class Receiver:

@@ -71,7 +71,7 @@ def test_a_chain_from_a_snapshot_goes_on_like_any_other() -> None:
     block = source.chain.get_block(Height(source.height))
     assert block is not None
     result = source.last
-    chain.commit_block(block, result.receipts, result.state_writes, result.bucket_writes)
+    chain.commit_block(block, result.receipts, result.state_writes, result.tree_writes)
     assert open_tree(chain).root == source.header.state_root
     check_everything(chain)
 

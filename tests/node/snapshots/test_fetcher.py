@@ -184,7 +184,7 @@ def test_a_chain_that_grew_beyond_the_snapshot_meanwhile_is_kept(home: Path) -> 
                     assert block is not None
                     result = scene.source.last
                     storage.chain.commit_block(
-                        block, result.receipts, result.state_writes, result.bucket_writes
+                        block, result.receipts, result.state_writes, result.tree_writes
                     )
                 return await scene.serve(peer, kind, payload)
 

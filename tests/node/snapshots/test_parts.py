@@ -21,10 +21,10 @@ VALUES = st.dictionaries(st.binary(min_size=1, max_size=12), st.binary(max_size=
 
 def build_buckets(values: Values) -> tuple[dict[int, bytes], bytes]:
     changes = {key: (None, value) for key, value in values.items()}
-    tree, buckets = update_tree(build_tree(()), lambda _: b"", changes)
+    tree, writes = update_tree(build_tree(()), lambda _: b"", changes)
     digests = collect_group_digests(tree)
     assert compute_groups_root(digests) == tree.root
-    return buckets, digests
+    return dict(writes.buckets), digests
 
 
 @settings(max_examples=50, deadline=None)

@@ -5,6 +5,7 @@ from primitives.batch import build_batch
 from primitives.header import Block, BlockHeader, build_genesis_header
 from primitives.ids import Digest, ReplicaId, UnixMs
 from vm.receipt import Receipt
+from vm.state_root import TreeWrites
 
 GENESIS = b"genesis"
 PROPOSER = ReplicaId(b"p" * 32)
@@ -35,8 +36,18 @@ def build_receipts(block: Block, *, consumed: bool = True) -> tuple[Receipt, ...
     return tuple(Receipt(name, rejection, consumed) for name in block.batch.header.transaction_ids)
 
 
+NOTHING = TreeWrites({}, {})
+LEAF_NAME = bytes(2) + b"key"
+"""In the bucket 0."""
+
+
+def fill(leaf: bytes) -> TreeWrites:
+    """What gives the bucket 0 one leaf."""
+    return TreeWrites({0: leaf}, {LEAF_NAME: Digest(leaf)})
+
+
 def init(chain: ChainStore) -> None:
-    chain.init_genesis(GENESIS, GENESIS_HEADER, {b"height": b"0"}, {0: b"bucket 0"})
+    chain.init_genesis(GENESIS, GENESIS_HEADER, {b"height": b"0"}, fill(b"bucket 0"))
 
 
 def commit(chain: ChainStore, height: int) -> None:
@@ -44,4 +55,4 @@ def commit(chain: ChainStore, height: int) -> None:
     writes: dict[bytes, bytes | None] = {b"height": b"%d" % height, b"only %d" % height: b"x"}
     if height > 1:
         writes[b"only %d" % (height - 1)] = None
-    chain.commit_block(block, build_receipts(block), writes, {0: b"bucket %d" % height})
+    chain.commit_block(block, build_receipts(block), writes, fill(b"bucket %d" % height))

@@ -79,9 +79,7 @@ def commit(storage: Storage, community: Community, transactions: list[SealedTran
         community.tree,
         chain.get_bucket,
     )
-    chain.commit_block(
-        Block(result.header, batch), result.receipts, result.state_writes, result.bucket_writes
-    )
+    chain.commit_block(Block(result.header, batch), result.receipts, result.state_writes, result.tree_writes)
     community.execute(*transactions, after_s=2 * SLOT_S + height)
     assert community.header == result.header
     record = SignedHeader(height, result.header.compute_digest())

@@ -8,13 +8,23 @@ from msgspec import structs
 from consensus.messages import Certificate, Handover, Signature
 from node.storage import chain as chain_module
 from node.storage import keys
-from node.storage.chain import EVIDENCE_BYTES_MAX, EVIDENCE_MAX, ChainStore, build_leaf_writes
+from node.storage.chain import EVIDENCE_BYTES_MAX, EVIDENCE_MAX, ChainStore
 from node.storage.memory import MemoryStore
 from node.storage.store import Store, StoreCorrupt, StoreFailed
 from primitives.header import Block, Validator
-from primitives.ids import Epoch, Height
-from tests.node.storage.chains import GENESIS, GENESIS_HEADER, build_block, build_receipts, commit, init
+from primitives.ids import Digest, Epoch, Height
+from tests.node.storage.chains import (
+    GENESIS,
+    GENESIS_HEADER,
+    LEAF_NAME,
+    NOTHING,
+    build_block,
+    build_receipts,
+    commit,
+    init,
+)
 from vm.receipt import Receipt
+from vm.state_root import TreeWrites
 
 
 def certify(height: int) -> Certificate:
@@ -27,7 +37,7 @@ def commit_one(chain: ChainStore, transaction: bytes, *, consumed: bool) -> Bloc
         Receipt(block.batch.header.transaction_ids[0], None, True),
         Receipt(block.batch.header.transaction_ids[1], None, consumed),
     )
-    chain.commit_block(block, receipts, {}, {})
+    chain.commit_block(block, receipts, {}, NOTHING)
     return block
 
 
@@ -87,26 +97,33 @@ def test_a_commit_writes_deletes_and_iterates_state_under_its_own_prefix(chain: 
     assert chain.get_bucket(65_535) == b""
 
 
-def test_an_emptied_bucket_reads_as_one_never_written(chain: ChainStore) -> None:
-    block = build_block(1)
-    chain.commit_block(block, build_receipts(block), {}, {0: b"", 700: b"x"})
+def test_a_bucket_that_lost_its_last_leaf_reads_as_one_never_written(chain: ChainStore) -> None:
+    commit(chain, 1)
+    block = build_block(2)
+    chain.commit_block(block, build_receipts(block), {}, TreeWrites({0: b""}, {LEAF_NAME: None}))
     assert chain.get_bucket(0) == b""
-    assert list(chain.iterate_buckets()) == [(700, b"x")]
+    assert list(chain.iterate_buckets()) == []
 
 
-def test_a_bucket_is_written_leaf_by_leaf_and_read_whole_and_in_order(
+def test_a_bucket_is_written_leaf_by_leaf_and_read_whole_and_in_the_order_of_leaves(
     store: Store, chain: ChainStore
 ) -> None:
-    first, second, third = (bytes([number]) * 32 for number in (1, 2, 3))
-    for height, content in enumerate((first + third, first + second + third, second + third), 1):
+    first, second, third = (Digest(bytes([number]) * 32) for number in (1, 2, 3))
+    seven, nine = bytes([0, 7]), bytes([0, 9])
+    steps: tuple[tuple[dict[bytes, Digest | None], bytes], ...] = (
+        ({seven + b"a": third, seven + b"b": first, nine: third}, first + third),
+        ({seven + b"c": second}, first + second + third),
+        ({seven + b"b": None}, second + third),
+        ({seven + b"c": first}, first + third),
+    )
+    for height, (leaves, content) in enumerate(steps, 1):
         block = build_block(height)
-        chain.commit_block(block, build_receipts(block), {}, {7: content, 9: third})
+        writes = TreeWrites({7: content, 9: third}, leaves)
+        chain.commit_block(block, build_receipts(block), {}, writes)
         assert chain.get_bucket(7) == ChainStore(store).get_bucket(7) == content
         assert list(chain.iterate_buckets(first=7)) == [(7, content), (9, third)]
-    assert build_leaf_writes(7, first + third, first + second) == {
-        keys.build_bucket_key(7) + second: b"",
-        keys.build_bucket_key(7) + third: None,
-    }
+    names = [key for key, _ in store.iterate(keys.build_bucket_key(keys.LEAF, 7))]
+    assert names == [keys.LEAF + seven + name for name in (b"a", b"c")]
 
 
 @pytest.mark.parametrize("height", [0, 1, 3])
@@ -121,7 +138,7 @@ def test_receipts_of_other_transactions_are_refused(chain: ChainStore) -> None:
     block = build_block(1)
     for receipts in ((), build_receipts(block)[:-1], build_receipts(build_block(2))):
         with pytest.raises(ValueError, match="receipts"):
-            chain.commit_block(block, receipts, {}, {})
+            chain.commit_block(block, receipts, {}, NOTHING)
     assert chain.get_height() == 0
 
 
@@ -146,7 +163,7 @@ def test_the_same_rule_holds_inside_one_block(
 ) -> None:
     block = build_block(1, (b"twice", b"twice"))
     name = block.batch.header.transaction_ids[0]
-    chain.commit_block(block, (Receipt(name, None, first), Receipt(name, None, second)), {}, {})
+    chain.commit_block(block, (Receipt(name, None, first), Receipt(name, None, second)), {}, NOTHING)
     assert chain.find_transaction(name) == (1, kept)
 
 

@@ -103,7 +103,7 @@ def test_a_block_with_anothers_content_is_refused_by_its_height(
 
 def test_a_transaction_that_the_index_forgot_is_named(storage: Storage) -> None:
     (receipt,) = storage.chain.get_receipts(Height(2))
-    spoil(storage, keys.INDEX + receipt.transaction_id, None)
+    spoil(storage, keys.build_index_key(receipt.transaction_id), None)
     with pytest.raises(StoreCorrupt, match=f"transaction {receipt.transaction_id.hex()} of block 2"):
         check_everything(storage.chain)
 
@@ -146,7 +146,7 @@ def test_a_value_that_no_leaf_names_is_refused(storage: Storage) -> None:
 
 
 def test_a_bucket_of_another_state_is_refused_at_the_start(storage: Storage, content: Content) -> None:
-    bucket = next(key for key in content if key.startswith(keys.BUCKET))
+    bucket = next(key for key in content if key.startswith(keys.LEAF))
     spoil(storage, bucket, None)
     with pytest.raises(StoreCorrupt, match="its state is not the one"):
         open_tree(storage.chain)

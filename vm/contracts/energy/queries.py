@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from primitives.encoding import Struct, decode_trusted
 from vm.contracts.energy.records import (
-    LINE_PREFIX,
     METER_PREFIX,
     PROGRESS_KEY,
     LatestReading,
@@ -25,9 +24,6 @@ from vm.state import StateReader, read_record
 
 BILL_SLOTS_MAX = 31 * 100
 """A bill covers at most a month of quarter hours in one answer."""
-
-BILL_STRETCHES_MAX = 31 * 86400 // 65536 + 2
-"""A longer bill is one walk over the home's lines, which BILL_SLOTS_MAX ends."""
 
 
 class MeterView(Struct, frozen=True):
@@ -102,39 +98,8 @@ def get_bill_line(state: StateReader, account: bytes, slot_s: int) -> BillLine |
     return None if line is None else BillLine(slot_s, key, line)
 
 
-def iterate_bill_lines(
-    state: StateReader, account: bytes, first_slot_s: int, last_slot_s: int
-) -> Iterator[BillLine]:
-    """Yield a home's lines from one slot to another, both included, at most BILL_SLOTS_MAX.
-
-    However long the history is, a bill of up to a month reads no more than a day around it.
-    """
-    start = len(LINE_PREFIX) + len(account)
-    count = 0
-    for prefix in _build_line_prefixes(account, first_slot_s, last_slot_s):
-        for key, value in state.iterate(prefix):
-            slot_s = int.from_bytes(key[start:], "big")
-            if slot_s > last_slot_s or count >= BILL_SLOTS_MAX:
-                return
-            if slot_s >= first_slot_s:
-                count += 1
-                yield BillLine(slot_s, key, decode_trusted(value, Line))
-
-
 def compute_totals(lines: list[BillLine]) -> BillTotals:
     """Return the sums of a bill."""
     return BillTotals(
         *(sum(getattr(entry.line, field) for entry in lines) for field in BillTotals.__struct_fields__)
     )
-
-
-def _build_line_prefixes(account: bytes, first_slot_s: int, last_slot_s: int) -> list[bytes]:
-    """Return key prefixes, in order, that cover a home's lines between two slots.
-
-    The first six of a slot's eight bytes name a stretch of 65,536 seconds, about 18 hours.
-    """
-    prefix = LINE_PREFIX + account
-    first, last = max(first_slot_s, 0) >> 16, min(last_slot_s, 2**64 - 1) >> 16
-    if last - first > BILL_STRETCHES_MAX:
-        return [prefix]
-    return [prefix + stretch.to_bytes(6, "big") for stretch in range(first, last + 1)]

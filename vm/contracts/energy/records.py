@@ -5,16 +5,18 @@ prefix key                        value
 ====== ========================== =============================================
 ``em`` meter account              ``Meter``: who and since when
 ``eq`` meter account              ``LatestReading``: the newest registers
-``er`` meter account, time        ``Reading``: the valid reading at an instant
-``eh`` meter account, time, count ``Reading``: a superseded one, kept for ever
+``er`` time, meter account        ``Reading``: the valid reading at an instant
+``eh`` time, meter account, count ``Reading``: a superseded one, kept for ever
 ``ew`` meter account, time        ``Replacement``: a new meter's first registers
-``el`` meter account, slot        ``Line``: a home's energy and money of a slot
+``el`` slot, meter account        ``Line``: a home's energy and money of a slot
 ``es`` slot                       ``Slot``: a slot's clearing and totals
 ``et`` slot                       ``Tariff``: prices published for a slot
 ``ec`` –                          ``Progress``: meters, and the next slot due
 ====== ========================== =============================================
 
-Slots and times are 8-byte big-endian UTC seconds; energy Wh, prices micro-currency per kWh, money nano-currency.
+Slots and times are 8-byte big-endian UTC seconds. What every slot brings from every meter has its key begin with the
+time: it is written beside its neighbours, and a store of years has no part that a new slot must be merged with.
+Energy is in Wh, prices in micro-currency per kWh, money in nano-currency.
 """
 
 from enum import IntFlag
@@ -175,12 +177,12 @@ def get_latest_key(meter: bytes) -> bytes:
 
 def get_reading_key(meter: bytes, time_s: int) -> bytes:
     """Return the key of the valid reading at an instant."""
-    return READING_PREFIX + meter + time_s.to_bytes(8, "big")
+    return READING_PREFIX + time_s.to_bytes(8, "big") + meter
 
 
 def get_history_key(meter: bytes, time_s: int, version: int) -> bytes:
     """Return the key of a superseded reading."""
-    return HISTORY_PREFIX + meter + time_s.to_bytes(8, "big") + version.to_bytes(2, "big")
+    return HISTORY_PREFIX + time_s.to_bytes(8, "big") + meter + version.to_bytes(2, "big")
 
 
 def get_replacement_key(meter: bytes, time_s: int) -> bytes:
@@ -190,7 +192,7 @@ def get_replacement_key(meter: bytes, time_s: int) -> bytes:
 
 def get_line_key(meter: bytes, slot_s: int) -> bytes:
     """Return the key of a home's line."""
-    return LINE_PREFIX + meter + slot_s.to_bytes(8, "big")
+    return LINE_PREFIX + slot_s.to_bytes(8, "big") + meter
 
 
 def get_slot_key(slot_s: int) -> bytes:

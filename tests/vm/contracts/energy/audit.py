@@ -36,8 +36,13 @@ def audit(state: MemoryState, slot_s: int) -> None:
 
 def iterate_lines(state: MemoryState) -> Iterator[tuple[tuple[bytes, int], Line]]:
     for key, value in state.iterate(LINE_PREFIX):
-        account = key[2 : 2 + ACCOUNT_BYTES]
-        yield (account, int.from_bytes(key[2 + ACCOUNT_BYTES :], "big")), decode(value, Line)
+        slot_s, account = split_key(key)
+        yield (account, slot_s), decode(value, Line)
+
+
+def split_key(key: bytes) -> tuple[int, bytes]:
+    """Return the instant and the meter that a key names."""
+    return int.from_bytes(key[2:10], "big"), key[10 : 10 + ACCOUNT_BYTES]
 
 
 def check_line(line: Line, name: object) -> None:
@@ -103,7 +108,11 @@ def check_slots(state: MemoryState, lines: dict[tuple[bytes, int], Line], slot_s
 def check_meters(state: MemoryState, lines: dict[tuple[bytes, int], Line], slot_s: int) -> None:
     """The readings of a meter are one chain from its opening; what they sum to is on its lines, flags included."""
     for view in queries.iterate_meters(state):
-        readings = [decode(value, Reading) for _, value in state.iterate(READING_PREFIX + view.account)]
+        readings = [
+            decode(value, Reading)
+            for key, value in state.iterate(READING_PREFIX)
+            if split_key(key)[1] == view.account
+        ]
         before_s = view.meter.opening_s
         registers = (view.meter.opening_import_wh, view.meter.opening_export_wh)
         pagination = 0

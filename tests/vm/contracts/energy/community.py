@@ -182,8 +182,8 @@ class Community:
         return found
 
     def history(self, name: str) -> int:
-        prefix = HISTORY_PREFIX + self.home[name].account
-        return sum(1 for _ in self.chain.state.iterate(prefix))
+        account = self.home[name].account
+        return sum(account in key for key, _ in self.chain.state.iterate(HISTORY_PREFIX))
 
     def net(self, name: str) -> int:
         """Return what a home paid so far: its settlement balance, turned round."""
