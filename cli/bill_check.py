@@ -12,7 +12,7 @@ from meter.answers import BillAnswer, BillLineAnswer
 from meter.proofs import TrustAnchor, read_certificate, read_state_proof
 from primitives.encoding import DecodeError, decode
 from primitives.ids import Digest
-from vm.contracts.energy.records import Line, get_line_key
+from vm.contracts.energy.records import Line, get_line_key, get_line_slot
 from vm.state_root import is_state_proof_valid
 
 
@@ -90,7 +90,7 @@ def _get_key(entry: BillLineAnswer) -> str:
 
 def _read_line(meter: bytes, entry: BillLineAnswer) -> tuple[int, Line]:
     key = _parse_hex(entry.key, "key of a line")
-    slot_s = int.from_bytes(key[-8:], "big")
+    slot_s = get_line_slot(key)
     if key != get_line_key(meter, slot_s):
         raise BillProblem("a line of another meter")
     try:

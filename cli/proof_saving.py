@@ -18,14 +18,12 @@ from meter.proofs import read_certificate, read_state_proof
 from meter.verification import Problem, Verified, Verifier
 from primitives.encoding import DecodeError, encode
 from primitives.text import to_line
+from vm.contracts.energy.records import get_line_slot
 from vm.contracts.ledger import Asset, get_balance_key
 from vm.contracts.permissions import get_account_key
 from vm.genesis import Genesis
 
 PROOF_MISSING = "the validator gave no proof of it; ask another one with --node"
-
-SLOT_DIGITS = 16
-"""The end of a line's key in hexadecimal: the start of its slot, 8 bytes."""
 
 
 def build_bill_file(answer: BillAnswer, handovers: tuple[Handover, ...]) -> BillFile:
@@ -37,7 +35,7 @@ def build_bill_file(answer: BillAnswer, handovers: tuple[Handover, ...]) -> Bill
     """
     try:
         meter = bytes.fromhex(answer.meter)
-        slots_s = [int(entry.key[-SLOT_DIGITS:], 16) for entry in answer.lines]
+        slots_s = [get_line_slot(bytes.fromhex(entry.key)) for entry in answer.lines]
         certificate = read_certificate(answer.certificate or b"")
     except (ValueError, DecodeError):
         raise CliError(PROOF_MISSING) from None

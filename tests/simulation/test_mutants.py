@@ -33,7 +33,6 @@ QUICK = (
     "evidence dropped",
     "own newer votes are no news",
     "one ballot is enough",
-    "pairs of a snapshot unchecked",
     "certificate of a snapshot unchecked",
 )
 """Caught within a second or two each; the others are hunted by ``make mutants``."""

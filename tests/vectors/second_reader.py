@@ -99,7 +99,7 @@ def check_value(certificate: Any, key: bytes, shown: Any) -> Any:  # noqa: ANN40
     leaf = compute_hash("gridbft/s-leaf", len(key).to_bytes(2) + key + value)
     demand(leaf in {bucket[i : i + 32] for i in range(0, len(bucket), 32)}, "not in the bucket")
     digest = compute_hash("gridbft/s-bucket", bucket)
-    index = 256 * compute_hash("gridbft/s-key", key[-8:])[0] + compute_hash("gridbft/s-key", key[2:])[0]
+    index = 256 * compute_hash("gridbft/s-key", key[2:10])[0] + compute_hash("gridbft/s-key", key[2:])[0]
     for node in nodes:
         begin = 32 * (index % 16)
         demand(node[begin : begin + 32] == digest, "not in the node")
@@ -130,7 +130,7 @@ def check_bill(meter: bytes, record: Any, lines: Any, certificate: Any, slot_s: 
     demand(all(slot % slot_s == 0 for slot in slots), "slots of another length")
     demand(len(check_value(certificate, b"em" + meter, record)) == 6, "no meter")
     for slot, shown in lines:
-        line = check_value(certificate, b"el" + meter + slot.to_bytes(8), shown)
+        line = check_value(certificate, b"el" + slot.to_bytes(8) + meter, shown)
         drawn, fed, pool_bought, pool_sold, grid_bought, grid_sold, retail, feed_in, pool = line[:9]
         net, alone, _, agreed_bought, agreed_sold, agreed, penalty = line[9:]
         bought, sold = agreed_bought + pool_bought, agreed_sold + pool_sold

@@ -461,14 +461,6 @@ MEMBERS = (
 
 SNAPSHOTS = (
     Mutant(
-        "pairs of a snapshot unchecked",
-        "node.snapshots.download:Download._take_pairs",
-        "if not is_leaf_of(self._writer.get_bucket(get_bucket_index(key)), key, value):",
-        "if False:",
-        "snapshot_with_a_false_value",
-        "a liar writes a value into the state of who comes back",
-    ),
-    Mutant(
         "certificate of a snapshot unchecked",
         "node.snapshots.download:Download._advance_trust",
         "problem = check_certificate(members, self._genesis_hash, certificate)",

@@ -7,11 +7,9 @@ from msgspec.structs import replace
 from node.exchange import RequestKind
 from node.snapshots.parts import (
     Manifest,
-    PairsPage,
     cut_buckets,
     decode_buckets_question,
     decode_manifest,
-    decode_pairs_page,
 )
 from primitives.encoding import encode
 from tests.simulation.behaviour import Behaviour
@@ -20,17 +18,6 @@ from tests.simulation.world import World
 from vm.state_root import build_tree, collect_group_digests
 
 SLEEPER = 3
-
-
-class FalseValue(Behaviour):
-    """Gives everything as it is but one value, which is its own."""
-
-    def answer(self, question: int, payload: bytes, honest: bytes) -> bytes | None:
-        del payload
-        if question != RequestKind.SNAPSHOT_PAIRS or not honest:
-            return honest
-        (key, value), *rest = decode_pairs_page(honest).pairs
-        return encode(PairsPage(((key, value[:-1] + bytes((value[-1] ^ 1,))), *rest)))
 
 
 class EmptyState(Behaviour):
@@ -68,6 +55,5 @@ def build_return(make_liar: Callable[[], Behaviour] | None) -> Callable[[int], s
 
 SNAPSHOT_SCENES = {
     "snapshot": build_return(None),
-    "snapshot_with_a_false_value": build_return(FalseValue),
     "snapshot_of_nothing": build_return(EmptyState),
 }

@@ -195,6 +195,11 @@ def get_line_key(meter: bytes, slot_s: int) -> bytes:
     return LINE_PREFIX + slot_s.to_bytes(8, "big") + meter
 
 
+def get_line_slot(key: bytes) -> int:
+    """Return the slot that a line's key names; of other bytes something that ``get_line_key`` does not give back."""
+    return int.from_bytes(key[len(LINE_PREFIX) : len(LINE_PREFIX) + 8], "big")
+
+
 def get_slot_key(slot_s: int) -> bytes:
     """Return the key of a slot."""
     return SLOT_PREFIX + slot_s.to_bytes(8, "big")
