@@ -7,6 +7,7 @@ its tables: what it shows beyond that is page cache, which the system takes back
 
 import errno
 import os
+import random
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -27,6 +28,11 @@ from node.storage.store import (
 
 WRITE_BUFFER_BYTES = 8 * 1024 * 1024
 """Two of these are in memory at worst. 4 MB would save 8 MB, and write and merge more: 8 µs for each transaction."""
+
+WRITE_BUFFER_BYTES_LEAST = WRITE_BUFFER_BYTES // 2
+"""Validators write the same bytes: with buffers of one size all of them make a table in the same moment, and no quorum
+syncs a vote meanwhile. Each takes a size between the two by chance: the 99th percentile at 1,000 tx/s was 141 ms instead
+of 224, at 300,000 transactions."""
 
 COMPRESSION = None
 """Hashes, signatures and readings do not get smaller: Snappy took 43 µs of each transaction and won no space."""
@@ -193,7 +199,7 @@ def open_leveldb(path: Path) -> Iterator[LevelDbStore]:
             str(path),
             create_if_missing=True,
             paranoid_checks=True,  # else a damaged log is skipped in silence, and a block with it
-            write_buffer_size=WRITE_BUFFER_BYTES,
+            write_buffer_size=choose_write_buffer(),
             compression=COMPRESSION,
             lru_cache_size=BLOCK_CACHE_BYTES,
             max_file_size=TABLE_BYTES_MAX,
@@ -205,6 +211,11 @@ def open_leveldb(path: Path) -> Iterator[LevelDbStore]:
         yield store
     finally:
         store.close()
+
+
+def choose_write_buffer() -> int:
+    """Return a size for the write buffer, another one at each opening."""
+    return random.randint(WRITE_BUFFER_BYTES_LEAST, WRITE_BUFFER_BYTES)  # noqa: S311  # nothing is secret about it
 
 
 def _prepare(path: Path) -> None:

@@ -9,7 +9,12 @@ from pathlib import Path
 import pytest
 
 from node.storage.chain import ChainStore
-from node.storage.leveldb import open_leveldb
+from node.storage.leveldb import (
+    WRITE_BUFFER_BYTES,
+    WRITE_BUFFER_BYTES_LEAST,
+    choose_write_buffer,
+    open_leveldb,
+)
 from node.storage.store import StoreCorrupt, StoreError, StoreFailed, StoreLocked
 from tests.node.storage.chains import build_block, build_receipts
 
@@ -90,6 +95,12 @@ def test_another_process_on_the_same_directory_is_refused_by_name(tmp_path: Path
     assert said.startswith("StoreLocked")
     assert "in use by another process" in said
     assert run_python(OPEN_AND_SAY, tmp_path / "store") == "opened\n"
+
+
+def test_write_buffers_are_of_many_sizes_within_their_bounds() -> None:
+    sizes = {choose_write_buffer() for _ in range(100)}
+    assert len(sizes) > 50
+    assert WRITE_BUFFER_BYTES_LEAST <= min(sizes) <= max(sizes) <= WRITE_BUFFER_BYTES
 
 
 def test_a_second_opening_in_the_same_process_is_refused_by_name(tmp_path: Path) -> None:
