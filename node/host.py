@@ -52,7 +52,7 @@ JOURNAL_BYTES_MAX = 8 * 1024 * 1024
 """The journal is rewritten beyond this, or beyond twice what is still needed: a start reads it in under a second."""
 
 
-LINK_PATIENCE_S = 0.05
+LINK_PATIENCE_MS = 50
 """So soon after its link stands a peer hears what it missed; links that come together, and flapping ones, share it."""
 
 
@@ -157,7 +157,7 @@ class Host:
         time-out: the one who missed the new-view then waits alone in a later view.
         """
         if self._greeting is None:
-            self._greeting = asyncio.get_running_loop().call_later(LINK_PATIENCE_S, self._greet)
+            self._greeting = self._call_later(LINK_PATIENCE_MS, self._greet)
 
     async def run(self) -> None:
         """Step and perform until cancelled.

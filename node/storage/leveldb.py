@@ -31,8 +31,8 @@ WRITE_BUFFER_BYTES = 8 * 1024 * 1024
 
 WRITE_BUFFER_BYTES_LEAST = WRITE_BUFFER_BYTES // 2
 """Validators write the same bytes: with buffers of one size all of them make a table in the same moment, and no quorum
-syncs a vote meanwhile. Each takes a size between the two by chance: the 99th percentile at 1,000 tx/s was 141 ms instead
-of 224, at 300,000 transactions."""
+syncs a vote meanwhile. Each takes a size between the two by chance: the 99th percentile at 1,000 tx/s was then 141 ms
+instead of 224, at 300,000 transactions."""
 
 COMPRESSION = None
 """Hashes, signatures and readings do not get smaller: Snappy took 43 µs of each transaction and won no space."""
