@@ -56,6 +56,8 @@ def show_state(state: CollectorState) -> None:
         "" if state.oldest_waiting_s is None else f"; the oldest of {format_moment(state.oldest_waiting_s)}"
     )
     print_line(f"  spool      {state.waiting} wait{oldest}")
+    if state.early:
+        print_line(f"  early      {state.early} times: the validators' clocks, or this machine's, are wrong")
     if state.refused:
         counts = ", ".join(f"{to_line(name)} {number}" for name, number in sorted(state.refused.items()))
         print_line(f"  refused    {counts}")

@@ -12,7 +12,7 @@ from meter.outcomes import Committed, Outcome, OutcomeUnknown, RefusedByNetwork,
 from meter.proofs import CertifiedHeight
 from meter.signer import Signer
 from meter.spool import Spool, SpoolEntry
-from primitives.ids import AccountId, Digest, Height
+from primitives.ids import AccountId, Digest, Height, Nonce
 from vm.receipt import Rejection
 from vm.transaction import SealedTransaction
 
@@ -78,11 +78,17 @@ class Courier:
     async def deliver_due(self, timeout_s: float, most: int = DELIVERED_AT_ONCE_MAX) -> list[Delivery]:
         """Send what is due, wait for proofs, keep them; each entry is tried once, in the order of the spool.
 
+        Of what validators with slow clocks took for the future only the oldest entry is sent, until it is taken: each
+        refusal costs a nonce.
+
         Raises:
             SpoolError: the disk failed; what was sent before is still in the spool.
 
         """
-        due = await self._renew_expired(self._spool.get_due(most))
+        wanted = self._spool.get_due(most)
+        early = [entry for entry in wanted if self._is_early(entry)]
+        held = {entry.number for entry in early[1:]}
+        due = await self._renew_expired([entry for entry in wanted if entry.number not in held])
         self._spool.mark_sent(due)
         outcomes = await self._client.deliver_many([entry.transaction for entry in due], timeout_s)
         self._keep(due, outcomes)
@@ -90,31 +96,38 @@ class Courier:
         await self._look_back(
             [entry for entry, outcome in zip(due, outcomes, strict=True) if _is_nonce_used(outcome)]
         )
+        if early and not self._spool.get_entry(early[0].number).is_open:
+            self._spool.note_many((entry, "") for entry in early)
         return [
             Delivery(self._spool.get_entry(entry.number), outcome)
             for entry, outcome in zip(due, outcomes, strict=True)
         ]
 
     def _keep(self, due: list[SpoolEntry], outcomes: Iterable[Outcome]) -> None:
-        proven = []
+        proven, spent, reasons = [], [], []
         for entry, outcome in zip(due, outcomes, strict=True):
             match outcome:
-                case RefusedByNetwork() if self._is_early(entry, outcome):
-                    self._sign_afresh(entry, outcome)
+                case RefusedByNetwork() if self._is_refused_early(entry, outcome):
+                    spent.append((entry, outcome))
                 case Committed() | RefusedByNetwork():
                     proven.append(outcome)
                 case RefusedByNode(rejection=reason) | OutcomeUnknown(reason=reason):
-                    self._spool.note(entry, reason)
+                    reasons.append((entry, reason))
         self._spool.record_many(proven)
+        self._spool.sign_under_next_nonce(spent, self._sign_under)
+        self._spool.note_many(reasons)
 
-    def _is_early(self, entry: SpoolEntry, outcome: RefusedByNetwork) -> bool:
+    def _is_early(self, entry: SpoolEntry) -> bool:
+        """Tell whether an entry waits for the validators' clocks."""
+        return entry.reason == Rejection.READING_OF_FUTURE and self._is_past(entry)
+
+    def _is_refused_early(self, entry: SpoolEntry, outcome: RefusedByNetwork) -> bool:
         """Tell whether only the validators' clocks stood against it, and it was final."""
         is_final = outcome.consumed and outcome.rejection == Rejection.READING_OF_FUTURE
         return is_final and entry.account in self._signers and self._is_past(entry)
 
-    def _sign_afresh(self, entry: SpoolEntry, outcome: RefusedByNetwork) -> None:
-        signer, call = self._signers[entry.account], entry.transaction.transaction.call
-        self._spool.sign_afresh(entry, outcome, lambda nonce: signer.sign(call, nonce, outcome.height))
+    def _sign_under(self, entry: SpoolEntry, outcome: RefusedByNetwork, nonce: Nonce) -> SealedTransaction:
+        return self._signers[entry.account].sign(entry.transaction.transaction.call, nonce, outcome.height)
 
     async def _renew_expired(self, due: list[SpoolEntry]) -> list[SpoolEntry]:
         """Return the entries to send: of those that have expired, first ask once more what became of them."""

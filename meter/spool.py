@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 from meter.outcomes import Committed, RefusedByNetwork
@@ -234,10 +235,11 @@ class Spool:
                 (FINISHED_KEPT,),
             )
 
-    def note(self, entry: SpoolEntry, reason: str) -> None:
-        """Remember, for people, why an open entry is not done."""
+    def note_many(self, reasons: Iterable[tuple[SpoolEntry, str]]) -> None:
+        """Remember why open entries are not done."""
         with self._commit():
-            self._note(entry.number, reason)
+            for entry, reason in reasons:
+                self._note(entry.number, reason)
 
     def sign_again(
         self, entry: SpoolEntry, height: CertifiedHeight, sign: Callable[[Nonce], SealedTransaction]
@@ -258,31 +260,35 @@ class Spool:
             self._connection.execute("UPDATE entries SET state = 'queued' WHERE number = ?", (entry.number,))
             return self._get(entry.number)
 
-    def sign_afresh(
-        self, entry: SpoolEntry, refused: RefusedByNetwork, sign: Callable[[Nonce], SealedTransaction]
-    ) -> SpoolEntry:
-        """Give an open entry another transaction under its account's next nonce, when a refusal has spent its own.
+    def sign_under_next_nonce(
+        self,
+        refused: Sequence[tuple[SpoolEntry, RefusedByNetwork]],
+        sign: Callable[[SpoolEntry, RefusedByNetwork, Nonce], SealedTransaction],
+    ) -> None:
+        """Give open entries other transactions under their account's next nonces: refusals have spent their own.
 
-        What it had before is forgotten with the spent nonce: none of it can ever be applied.
+        What they had before is forgotten with the spent nonces: none of it can ever be applied. What is not open any
+        more stays as it is.
 
         Raises:
-            ValueError: the refusal is not of this entry, or spared the nonce.
+            ValueError: a refusal is not of its entry, or spared the nonce.
 
         """
         with self._commit():
-            current = self._get(entry.number)
-            if not refused.consumed or refused.transaction_id not in self.get_transaction_ids(entry.number):
-                raise ValueError("not a refusal that has spent the nonce of this entry")
-            if not current.is_open:
-                return current
-            nonce, sealed = self._sign_next(current.account, sign)
-            self._connection.execute("DELETE FROM signed WHERE entry = ?", (entry.number,))
-            self._store(entry.number, sealed)
-            self._connection.execute(
-                "UPDATE entries SET state = 'queued', nonce = ? WHERE number = ?", (nonce, entry.number)
-            )
-            self._note(entry.number, refused.rejection)
-            return self._get(entry.number)
+            for entry, outcome in refused:
+                current = self._get(entry.number)
+                known = self.get_transaction_ids(entry.number)
+                if not outcome.consumed or outcome.transaction_id not in known:
+                    raise ValueError("not a refusal that has spent the nonce of this entry")
+                if not current.is_open:
+                    continue
+                nonce, sealed = self._sign_next(current.account, partial(sign, current, outcome))
+                self._connection.execute("DELETE FROM signed WHERE entry = ?", (entry.number,))
+                self._store(entry.number, sealed)
+                self._connection.execute(
+                    "UPDATE entries SET state = 'queued', nonce = ? WHERE number = ?", (nonce, entry.number)
+                )
+                self._note(entry.number, outcome.rejection)
 
     def give_up(self, entry: SpoolEntry, height: CertifiedHeight, reason: str) -> None:
         """Close an entry that has expired without proof; its nonce is never used again.

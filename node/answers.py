@@ -101,4 +101,6 @@ class Answers:
                 raise RequestRefused(f"these transactions are in more than {OLD_BLOCKS_READ_MAX} old blocks")
             blocks[height] = self._chain.get_block(height)
         block = blocks[height]
-        return None if block is None else block.batch.transactions[place]
+        if block is None or block.batch.header.transaction_ids[place] != name:
+            return None
+        return block.batch.transactions[place]

@@ -1,4 +1,4 @@
-"""What a stored chain holds, one record after the other, to be taken elsewhere: never more than a block in memory.
+"""What a stored chain holds, one record after the other, to be taken elsewhere: in memory is a block, or the homes.
 
 What is given is what the store holds; whether that is whole and signed, `gridbft inspect integrity` checks.
 """
@@ -39,12 +39,11 @@ class Kind:
     parts: tuple[tuple[str, int], ...]
 
 
-SLOT_BYTES = 8
 METER, ACCOUNT, SLOT, TIME = (
     ("meter", ACCOUNT_BYTES),
     ("account", ACCOUNT_BYTES),
-    ("slot_s", SLOT_BYTES),
-    ("time_s", SLOT_BYTES),
+    ("slot_s", energy.TIME_BYTES),
+    ("time_s", energy.TIME_BYTES),
 )
 
 KINDS: dict[str, Kind] = {
@@ -159,7 +158,7 @@ def iterate_line_rows(chain: ChainStore, genesis: Genesis, period: Period) -> It
     """Yield a row for each settled slot and home, slot by slot, the homes in the order of their accounts."""
     homes = {view.account: view.meter.home for view in iterate_meters(chain)}
     for slot_s, key, value in _iterate_slots(chain, energy.LINE_PREFIX, period):
-        meter = key[len(energy.LINE_PREFIX) + SLOT_BYTES :]
+        meter = key[len(energy.LINE_PREFIX) + energy.TIME_BYTES :]
         line = _decode(key, value, Line)
         yield {
             **_describe_slot(slot_s, genesis),
@@ -182,8 +181,8 @@ def iterate_slot_rows(chain: ChainStore, genesis: Genesis, period: Period) -> It
 
 def _iterate_slots(chain: ChainStore, prefix: bytes, period: Period) -> Iterator[tuple[int, bytes, bytes]]:
     """Yield the slots of a period with the keys and values of their records, for keys that begin with the slot."""
-    for key, value in chain.iterate_from(prefix + period.first_s.to_bytes(SLOT_BYTES, "big")):
-        slot_s = int.from_bytes(key[len(prefix) : len(prefix) + SLOT_BYTES], "big")
+    for key, value in chain.iterate_from(prefix + period.first_s.to_bytes(energy.TIME_BYTES, "big")):
+        slot_s = int.from_bytes(key[len(prefix) : len(prefix) + energy.TIME_BYTES], "big")
         if not key.startswith(prefix) or not period.holds(slot_s):
             return
         yield slot_s, key, value

@@ -143,6 +143,8 @@ class StoredChain:
         block, receipts = self._chain.get_block(height), self._chain.get_receipts(height)
         if block is None or not place < len(receipts) == len(block.batch.transactions):
             raise StoreCorrupt(f"the index names block {height}, place {place}, and nothing stands there")
+        if receipts[place].transaction_id != transaction_id:
+            raise StoreCorrupt(f"the index names block {height}, place {place}, and another one stands there")
         return self._describe_transaction(block, receipts[place], place)
 
     def find_account(self, text: str) -> StoredAccount:

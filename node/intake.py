@@ -233,7 +233,10 @@ class Intake:
         if account is not None and admission.check_nonce(account, sealed.transaction.nonce) is None:
             return False
         location = self._chain.find_transaction(sealed.id)
-        return location is not None and self._chain.get_receipts(location[0])[location[1]].consumed
+        if location is None:
+            return False
+        receipt = self._chain.get_receipts(location[0])[location[1]]
+        return receipt.transaction_id == sealed.id and receipt.consumed
 
     def _tell(self) -> None:
         self.arrival.set()

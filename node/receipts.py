@@ -67,8 +67,8 @@ class Receipts:
             return None
         height, index = place
         receipts = self._get_block(height).receipts
-        if index >= len(receipts):
-            return None  # pruned between two reads
+        if index >= len(receipts) or receipts[index].transaction_id != transaction_id:
+            return None  # pruned between two reads, or an id that only begins like it
         receipt = receipts[index]
         return Committed(height, index, receipt, certified=height <= certified_height)
 

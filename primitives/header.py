@@ -9,7 +9,8 @@ from primitives.hashing import EMPTY_DIGEST, HashDomain, compute_hash
 from primitives.ids import Digest
 
 PROTOCOL_VERSION = 3
-"""Of what blocks and state roots are made of: 2 since a key's bucket is named by parts of it."""
+"""Of what blocks and state roots are made of: 2 since a key's bucket is named by parts of it, 3 since readings
+and lines have keys that begin with their time."""
 
 
 class Validator(Struct, frozen=True):

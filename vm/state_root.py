@@ -53,7 +53,8 @@ class StateProof(Struct, frozen=True):
 class TreeWrites:
     """What changed below the tree: whole buckets by index, leaves by name (see ``build_leaf``), None for one that went.
 
-    The first is what a reader of the newest tree wants, the second what a store writes: a bucket never shrinks.
+    The first is what a reader of the newest tree wants, the second what a store writes: what changed, and not all that
+    a bucket holds.
     """
 
     buckets: Mapping[int, bytes]

@@ -17,6 +17,7 @@ from meter.spool_file import SpoolFailedError
 from meter.validators import ClientError
 from primitives.ids import Nonce
 from primitives.text import to_line
+from vm.receipt import Rejection
 
 if TYPE_CHECKING:
     from meter.client import Client
@@ -167,6 +168,7 @@ class Delivering:
                     )
                 case RefusedByNetwork(rejection=rejection) if delivery.entry.is_open:
                     state.network_problem = f"{rejection}: not taken for now"
+                    state.early += rejection == Rejection.READING_OF_FUTURE
                 case RefusedByNetwork(rejection=rejection):
                     count(state.refused, rejection)
                 case RefusedByNode(rejection=rejection):

@@ -61,7 +61,8 @@ class CollectorState(msgspec.Struct):
     """All of it; counts are of this home's whole life with the meter, as long as the file stays.
 
     ``link_problem`` and ``network_problem`` are empty while all is well, else one line each. ``dropped`` counts by
-    the name of the reason, ``refused`` by the ledger's.
+    the name of the reason, ``refused`` by the ledger's. ``early`` counts readings that the ledger took for the future
+    and this machine did not: one of the clocks is wrong.
     """
 
     meter: str
@@ -83,6 +84,7 @@ class CollectorState(msgspec.Struct):
     oldest_waiting_s: int | None = None
     committed: int = 0
     refused: dict[str, int] = {}
+    early: int = 0
     reached: Reached | None = None
     network_problem: str = ""
     last_proof: Proven | None = None

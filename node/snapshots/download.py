@@ -219,10 +219,14 @@ class Download:
             missing = self._leaves - self._pairs - len(page.pairs)
             return _lie(f"a page of pairs that is not full although {missing} are missing")
         least = self._start
+        buckets: dict[int, bytes] = {}
         for key, value in page.pairs:
             if key < least:
                 return _lie("keys that are not in order")
-            if not is_leaf_of(self._writer.get_bucket(get_bucket_index(key)), key, value):
+            index = get_bucket_index(key)
+            if index not in buckets:
+                buckets[index] = self._writer.get_bucket(index)
+            if not is_leaf_of(buckets[index], key, value):
                 return _lie(f"a pair that is not of the certified state, key {key[:24].hex()}")
             least = key + b"\x00"
         self._writer.put_pairs(page.pairs)

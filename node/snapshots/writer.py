@@ -62,9 +62,10 @@ class SnapshotWriter:
         if genesis is None or first is None:
             return "the own chain has no genesis"
         height = header.height.to_bytes(8, "big")
-        self._store.write(dict.fromkeys(key for key, _ in self._store.iterate(keys.UNFINISHED)), sync=False)
-        self._write(
-            {
+        unfinished = dict.fromkeys(key for key, _ in self._store.iterate(keys.UNFINISHED))
+        self._store.write(
+            unfinished
+            | {
                 keys.FORMAT: build_format_record(),
                 keys.GENESIS: genesis,
                 keys.build_number_key(keys.HEADER, 0): encode(first),
@@ -74,7 +75,8 @@ class SnapshotWriter:
                 keys.PRUNED: height,
                 keys.JOURNAL: replaced.get_journal_mark().encode(),
                 keys.HEIGHT: height,
-            }
+            },
+            sync=True,
         )
         return None
 

@@ -86,8 +86,8 @@ class ReadCache:
 class BucketCache:
     """The buckets of the newest state tree, by index; for the one thread that executes blocks and writes them.
 
-    Readings lie in buckets at random: no order of use says which one comes next. Beyond the bound a hand goes round and
-    forgets what it comes to.
+    A block's readings fill one region at random, and the next instant another: no order of use says which bucket comes
+    next. Beyond the bound a hand goes round and forgets what it comes to.
     """
 
     def __init__(self, bytes_max: int = BUCKETS_BYTES_MAX) -> None:

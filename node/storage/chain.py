@@ -59,6 +59,10 @@ class StateView:
         prefix = keys.build_bucket_key(keys.LEAF, index)
         return join_leaves(leaf for _, leaf in self._reader.iterate(prefix))
 
+    def get_leaf(self, name: bytes) -> bytes | None:
+        """Return a leaf of the state tree by its name, see ``vm/state_root.py:build_leaf``."""
+        return self._reader.get(keys.LEAF + name)
+
     def iterate_from(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Yield all state keys from ``start``, included, and their values in byte order."""
         pairs = self._reader.iterate(keys.STATE, start=keys.STATE + start)

@@ -16,7 +16,7 @@ from primitives.encoding import encode
 from primitives.header import BlockHeader
 from primitives.ids import DIGEST_BYTES, Digest, Height
 from primitives.merkle import compute_merkle_root
-from vm.state_root import StateTree, build_tree, get_bucket_index, is_leaf_of
+from vm.state_root import StateTree, build_leaf, build_tree
 
 LINKS_CHECKED = 10_000
 """Blocks that the start walks back: more than one log of the store holds, as a gap lies just below the newest log."""
@@ -166,12 +166,13 @@ def _check_certificate(chain: ChainStore, tip: BlockHeader) -> None:
 def _check_state(chain: ChainStore) -> None:
     """Refuse a state value without its leaf, and a leaf without its value.
 
-    Every value has its leaf and there are as many leaves as values, so the two are the same set.
+    Every value has its leaf under its name and there are as many leaves as values, so the two are the same set.
     """
     values = 0
     for key, value in chain.iterate(b""):
         values += 1
-        if not is_leaf_of(chain.get_bucket(get_bucket_index(key)), key, value):
+        name, leaf = build_leaf(key, value)
+        if chain.get_leaf(name) != leaf:
             raise StoreCorrupt(f"state key {key.hex()} has not the value that its bucket names; {_REPAIR}")
     leaves = sum(len(content) // DIGEST_BYTES for _, content in chain.iterate_buckets())
     if leaves != values:

@@ -14,16 +14,18 @@ prefix key                         value
 ``c``  height (8)                  certificate
 ``m``  epoch (8)                   handover: how the epoch ended
 ``P``  –                           height up to which blocks are pruned, 8 bytes
-``i``  transaction id's first (16) height (8), place in the block (4), consumed (1)
+``i``  transaction id's first (20) height (8), place in the block (4), consumed (1)
 ``s``  state key                   state value
 ``t``  bucket (2), state key       leaf of the state tree
 ``e``  number (8)                  evidence of equivocation
 ``u``  bucket (2)                  a bucket of a snapshot that is not whole yet
 ====== =========================== ===========================================================
 
-An id's first half names its transaction: to find two ids that begin alike takes some 2⁶⁴ signatures, and would hide the
-second one's receipt from whoever made both.
+Two ids that begin with the same 20 bytes take some 2⁸⁰ signatures to find. Who reads what stands at a place compares
+the whole id.
 """
+
+from vm.state_root import INDEX_BYTES
 
 FORMAT = b"F"
 GENESIS = b"G"
@@ -42,7 +44,7 @@ LEAF = b"t"
 EVIDENCE = b"e"
 UNFINISHED = b"u"
 
-INDEXED_BYTES = 16
+INDEXED_BYTES = 20
 
 
 def build_number_key(prefix: bytes, number: int) -> bytes:
@@ -57,4 +59,4 @@ def build_index_key(transaction_id: bytes) -> bytes:
 
 def build_bucket_key(prefix: bytes, index: int) -> bytes:
     """Return the key of a bucket, or what the keys of its leaves begin with."""
-    return prefix + index.to_bytes(2, "big")
+    return prefix + index.to_bytes(INDEX_BYTES, "big")

@@ -183,8 +183,10 @@ class LevelDbStore:
 
 
 @contextmanager
-def open_leveldb(path: Path) -> Iterator[LevelDbStore]:
+def open_leveldb(path: Path, write_buffer_bytes: int | None = None) -> Iterator[LevelDbStore]:
     """Open the store in ``path``, made when absent, until the context ends.
+
+    ``write_buffer_bytes`` is chosen by chance unless it is given.
 
     Raises:
         StoreLocked: another process, or this one, has it open.
@@ -199,7 +201,7 @@ def open_leveldb(path: Path) -> Iterator[LevelDbStore]:
             str(path),
             create_if_missing=True,
             paranoid_checks=True,  # else a damaged log is skipped in silence, and a block with it
-            write_buffer_size=choose_write_buffer(),
+            write_buffer_size=write_buffer_bytes or choose_write_buffer(),
             compression=COMPRESSION,
             lru_cache_size=BLOCK_CACHE_BYTES,
             max_file_size=TABLE_BYTES_MAX,

@@ -15,6 +15,7 @@ from cli.failure import ExitCode
 from consensus.certificates import check_certificate
 from consensus.membership import Membership
 from meter.proofs import read_certificate
+from meter.sources.table import format_time
 from node.export import Period, iterate_line_rows
 from node.home import load_constitution, open_storage
 from node.home_lock import hold_home
@@ -212,6 +213,26 @@ def test_a_full_disk_behind_standard_output_is_told_as_such_and_not_as_the_homes
         ended = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert ended.returncode == ExitCode.ERROR
     assert ended.stderr == ("gridbft: standard output: No space left on device; what was written is a part\n")
+
+
+def test_rows_go_slot_by_slot_and_in_each_by_the_homes_accounts(gridbft: Command, tmp_path: Path) -> None:
+    home = build_home(tmp_path / "node0").path
+    value = encode(Line(*([0] * len(Line.__struct_fields__))))
+    slots = [START_S + number * SLOT_S for number in range(3)]
+    for account in map(make_meter_account, range(2)):
+        for slot_s in slots:
+            spoil(home, keys.STATE + get_line_key(account, slot_s), value)
+    rows = read_table(gridbft("export", "csv", "--home", home).out)
+    accounts = sorted(make_meter_account(number).hex() for number in range(2))
+    shown = [(int(row["slot_start_s"]), row["meter"]) for row in rows]
+    assert shown == [(slot_s, meter) for slot_s in slots for meter in accounts]
+    assert {row["home"] for row in rows} == {"home-0", "home-1"}
+    some = read_table(
+        gridbft(
+            "export", "csv", "--home", home, "--from", format_time(slots[1]), "--to", format_time(slots[2])
+        ).out
+    )
+    assert {int(row["slot_start_s"]) for row in some} == {slots[1]}
 
 
 def test_a_long_history_is_given_row_by_row(tmp_path: Path) -> None:

@@ -157,6 +157,21 @@ def test_what_validators_whose_clocks_are_behind_called_the_future_is_signed_and
     assert ledger.applied == [entry.transaction_id, again.entry.transaction_id]  # the first with a refusal
 
 
+def test_of_many_such_readings_the_oldest_asks_until_it_is_taken(spool: Spool, ledger: Ledger) -> None:
+    entries = put(spool, 5)
+    ledger.execute([Digest(entry.transaction_id) for entry in entries], "READING_OF_FUTURE")
+    assert len(carry(spool, StandIn(ledger), is_past=True)) == 5
+    for nonce in (6, 11):
+        (probe,) = spool.get_due(1)
+        assert probe.transaction.transaction.nonce == nonce
+        ledger.execute([Digest(probe.transaction_id)], "READING_OF_FUTURE")
+        assert [each.entry.number for each in carry(spool, StandIn(ledger), is_past=True)] == [probe.number]
+    (taken,) = carry(spool, StandIn(ledger), is_past=True)
+    assert isinstance(taken.outcome, Committed)
+    assert len(carry(spool, StandIn(ledger), is_past=True)) == 4
+    assert spool.count()[SpoolState.COMMITTED] == 5
+
+
 def test_what_expired_with_such_a_refusal_is_signed_afresh_too(spool: Spool, ledger: Ledger) -> None:
     (entry,) = put(spool, 1)
     ledger.execute([Digest(entry.transaction_id)], "READING_OF_FUTURE")

@@ -136,7 +136,7 @@ def test_a_proven_end_is_never_changed(spool: Spool) -> None:
     entry = spool.add(request("a"))
     settle(spool, entry)
     settle(spool, entry, "NONCE_USED")
-    spool.note(entry, "too late")
+    spool.note_many([(entry, "too late")])
     assert spool.get_entry(entry.number).state is SpoolState.COMMITTED
     assert spool.get_entry(entry.number).reason == ""
 
@@ -188,10 +188,16 @@ def refuse(entry: SpoolEntry, *, consumed: bool = True) -> RefusedByNetwork:
     return outcome
 
 
-def test_an_entry_whose_nonce_a_refusal_has_spent_is_signed_afresh_under_the_next(spool: Spool) -> None:
+def sign_next(entry: SpoolEntry, refused: RefusedByNetwork, nonce: Nonce) -> SealedTransaction:
+    assert refused.transaction_id == entry.transaction_id
+    return sign_call(nonce)
+
+
+def test_an_entry_whose_nonce_a_refusal_has_spent_is_signed_under_the_next(spool: Spool) -> None:
     entry, other = spool.add_many([request("a"), request("b")])
-    again = spool.sign_afresh(entry, refuse(entry), sign_call)
-    assert (again.number, again.state, again.reason) == (entry.number, SpoolState.QUEUED, "READING_OF_FUTURE")
+    spool.sign_under_next_nonce([(entry, refuse(entry))], sign_next)
+    again = spool.get_entry(entry.number)
+    assert (again.state, again.reason) == (SpoolState.QUEUED, "READING_OF_FUTURE")
     assert get_nonces([entry, other, again]) == [1, 2, 3]
     assert spool.get_due(10) == [again, other]
     settle(spool, entry, "READING_OF_FUTURE")  # shown once more: it says nothing of the new one
@@ -201,18 +207,19 @@ def test_an_entry_whose_nonce_a_refusal_has_spent_is_signed_afresh_under_the_nex
     assert get_nonces([spool.add(request("c"))]) == [4]
 
 
-def test_an_entry_that_may_still_be_applied_is_not_signed_afresh(spool: Spool) -> None:
+def test_what_may_still_be_applied_is_not_signed_under_another_nonce(spool: Spool) -> None:
     entry, other = spool.add_many([request("a"), request("b")])
     for refusal in (refuse(entry, consumed=False), refuse(other)):
         with pytest.raises(ValueError, match="has spent the nonce"):
-            spool.sign_afresh(entry, refusal, sign_call)
+            spool.sign_under_next_nonce([(other, refuse(other)), (entry, refusal)], sign_next)
     assert spool.get_due(10) == [entry, other]
 
 
-def test_a_finished_entry_is_not_signed_afresh(spool: Spool) -> None:
+def test_a_finished_entry_is_not_signed_under_another_nonce(spool: Spool) -> None:
     entry = spool.add(request("a"))
     settle(spool, entry)
-    assert spool.sign_afresh(entry, refuse(entry), sign_call).state is SpoolState.COMMITTED
+    spool.sign_under_next_nonce([(entry, refuse(entry))], sign_next)
+    assert spool.get_entry(entry.number).state is SpoolState.COMMITTED
     assert spool.get_due(10) == []
 
 
@@ -363,7 +370,7 @@ def test_a_killed_process_loses_nothing_doubles_nothing_and_skips_no_nonce(path:
 
 def test_an_unproven_word_of_a_node_changes_no_state(spool: Spool) -> None:
     entry = spool.add(request("a"))
-    spool.note(entry, "ACCOUNT_UNKNOWN")
+    spool.note_many([(entry, "ACCOUNT_UNKNOWN")])
     (due,) = spool.get_due(10)
     assert (due.state, due.reason) == (SpoolState.QUEUED, "ACCOUNT_UNKNOWN")
 

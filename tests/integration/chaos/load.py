@@ -97,7 +97,7 @@ class Load:
             await asyncio.sleep(self.chance.uniform(0, PAUSE_S))
 
     async def report(self, spool: Spool, pause_s: float) -> None:
-        """Let all meters report slot after slot: each reading is signed once and sent until it is proven."""
+        """Let all meters report slot after slot: each reading is sent until it is proven; the last slot to its end."""
         signers = {signer.account: signer for signer in self.homes.signers}
         async with self.community.open_client() as client:
             courier = Courier(spool, client, signers, is_past=lambda _: True)

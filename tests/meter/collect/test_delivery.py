@@ -90,7 +90,7 @@ def test_a_reading_that_validators_with_slow_clocks_refuse_waits_and_is_taken_la
     ledger.execute([Digest(spool.get_due(1)[0].transaction_id)], "READING_OF_FUTURE")
     assert not attempt(collector, StandIn(ledger))
     assert collector.state.network_problem == "READING_OF_FUTURE: not taken for now"
-    assert (collector.state.refused, collector.state.waiting) == ({}, 1)
+    assert (collector.state.refused, collector.state.early, collector.state.waiting) == ({}, 1, 1)
     assert attempt(collector, StandIn(ledger))
     assert (collector.state.network_problem, collector.state.committed) == ("", 1)
 

@@ -11,8 +11,11 @@ from consensus.messages import Handover
 from node.exchange import NO_ANSWER, RequestKind
 from node.snapshots.download import Fault, Question, Refusal, Stage
 from node.snapshots.parts import BucketsPage, Manifest, PairsPage
+from node.snapshots.writer import SnapshotWriter
 from node.storage import keys
+from node.storage.chain import ChainStore
 from node.storage.integrity import check_everything, open_tree
+from node.storage.memory import MemoryStore
 from primitives.encoding import decode, encode
 from primitives.ids import Epoch, Height
 from tests.node.snapshots.source import Receiver, Source
@@ -57,9 +60,25 @@ def test_a_snapshot_gives_the_same_state_at_the_same_block() -> None:
     assert list(chain.iterate_buckets()) == list(source.chain.iterate_buckets())
     assert open_tree(chain).root == source.header.state_root
     check_everything(chain)
+    assert list(receiver.store.iterate(keys.UNFINISHED)) == []
     kinds = [question.kind for question in receiver.questions]
     assert kinds.count(RequestKind.SNAPSHOT_PAIRS) > 3
     assert kinds.count(RequestKind.SNAPSHOT_BUCKETS) > 3
+
+
+def test_a_writer_seals_nothing_but_the_certified_state() -> None:
+    source = build_source()
+    certificate = source.chain.get_latest_certificate()
+    assert certificate is not None
+    (key, value), *rest = source.chain.iterate(b"")
+    for pairs in (rest, [(key, value + b"!"), *rest], [(key + b"!", value), *rest]):
+        store = MemoryStore()
+        writer = SnapshotWriter(store)
+        writer.put_buckets(source.chain.iterate_buckets())
+        writer.put_pairs(pairs)
+        assert writer.seal(certificate, source.chain) == "what was written is not the certified state"
+        assert ChainStore(store).get_genesis() is None
+        assert ChainStore(store).get_height() == 0
 
 
 def test_a_chain_from_a_snapshot_goes_on_like_any_other() -> None:

@@ -6,6 +6,7 @@ import pytest
 from msgspec import structs
 
 from consensus.messages import Certificate, Handover, Signature
+from node.receipts import Receipts
 from node.storage import chain as chain_module
 from node.storage import keys
 from node.storage.chain import EVIDENCE_BYTES_MAX, EVIDENCE_MAX, ChainStore
@@ -264,3 +265,16 @@ def build_handover(epoch: int, height: int) -> Handover:
     certificate = certify(height)
     header = structs.replace(certificate.header, epoch=epoch)
     return Handover(structs.replace(certificate, header=header), (Validator("node4", b"k" * 32, b"c"),))
+
+
+def test_ids_that_begin_alike_are_never_taken_for_each_other(
+    chain: ChainStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "INDEXED_BYTES", 1)
+    block = build_block(1, tuple(b"%d" % number for number in range(600)))
+    chain.commit_block(block, build_receipts(block), {}, NOTHING)
+    receipts = Receipts(chain)
+    found = {name: receipts.find(Digest(name), Height(1)) for name in block.batch.header.transaction_ids}
+    shown = {name: each for name, each in found.items() if each is not None}
+    assert 200 < len(shown) <= 256
+    assert all(each.receipt.transaction_id == name for name, each in shown.items())

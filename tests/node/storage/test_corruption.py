@@ -110,7 +110,7 @@ def test_a_list_of_tables_cut_at_any_byte_is_refused_or_lacks_only_the_newest_bl
     """The list grows while the store is open; what is read of a shorter one is an older store, perhaps with a gap."""
     source, copy = build_home(tmp_path / "source"), tmp_path / "copy"
     constitution = load_constitution(source.path)
-    with open_leveldb(source.path / "data/leveldb") as store:
+    with open_leveldb(source.path / "data/leveldb", WRITE_BUFFER_BYTES) as store:
         (manifest,) = (source.path / "data/leveldb").glob("MANIFEST-*")
         for _ in range(FLUSHES):
             size = manifest.stat().st_size

@@ -32,6 +32,8 @@ LINE_PREFIX = b"el"
 SLOT_PREFIX = b"es"
 TARIFF_PREFIX = b"et"
 PROGRESS_KEY = b"ec"
+TIME_BYTES = 8
+"""Of a slot or an instant in a key."""
 
 
 class Flag(IntFlag):
@@ -197,7 +199,7 @@ def get_line_key(meter: bytes, slot_s: int) -> bytes:
 
 def get_line_slot(key: bytes) -> int:
     """Return the slot that a line's key names; of other bytes something that ``get_line_key`` does not give back."""
-    return int.from_bytes(key[len(LINE_PREFIX) : len(LINE_PREFIX) + 8], "big")
+    return int.from_bytes(key[len(LINE_PREFIX) : len(LINE_PREFIX) + TIME_BYTES], "big")
 
 
 def get_slot_key(slot_s: int) -> bytes:
