@@ -21,7 +21,7 @@ from benchmarks.harness.results import publish
 from benchmarks.harness.session import BenchError
 
 VALIDATORS = 4
-RATES = (1.0, 10.0, 20.0, 40.0, 80.0, 160.0)
+RATES = (1.0, 5.0, 10.0, 20.0, 40.0)
 SECONDS = 15.0
 PI = Confinement(bits_per_s=1e6, cpu_share=0.25, memory_bytes=256 * 1024 * 1024, sync_ms=10)
 

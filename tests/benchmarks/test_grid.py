@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from benchmarks import grid
+from benchmarks import grid, grid_processes, pi
 from benchmarks.grid_lines import RECORD_BYTES, SEGMENT_BYTES, WINDOW_BYTES, Line, Lines, pack
 from benchmarks.grid_processes import replace
 from benchmarks.grid_world import Costs
@@ -184,3 +184,9 @@ def test_a_network_of_processes_takes_the_place_of_an_earlier_run_of_the_same() 
     old = {**other, "validators": 16}
     new = {**old, "loads": [1]}
     assert replace([old, other], new) == [other, new]
+
+
+def test_what_is_measured_without_being_told_otherwise_can_be() -> None:
+    grid.check(grid.VALIDATORS, grid.MBIT, grid.RATES, grid.DURATION_S)
+    grid.check([pi.VALIDATORS], [1.0], pi.RATES, pi.SECONDS)
+    grid.check([16], [grid_processes.MBIT], grid_processes.RATES, grid_processes.SECONDS)
