@@ -46,7 +46,7 @@ ADVICE: dict[str, str] = {
     Rejection.SLOT_STARTED: "the slot has begun, or something is known of it already; choose a later one",
     Rejection.TARIFF_TOO_FAR: "prices are published at most a year ahead",
     Rejection.READING_BEFORE_OPENING: "the reading is from before the meter's opening; leave it out",
-    Rejection.READING_OF_FUTURE: "the reading is from the future; set the meter's or the validators' clock",
+    Rejection.READING_OF_FUTURE: "the reading is from the future; submit it later, or set the clock that is wrong",
     Rejection.READING_EXISTS: "there is a reading of this instant already; a change is a correction",
     Rejection.READING_MISSING: "there is no reading of this instant to correct; submit it as a reading",
     Rejection.READING_NOT_INCREASING: "a register would run back; read the meter again",

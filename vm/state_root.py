@@ -89,7 +89,7 @@ def update_tree(
     contents: dict[int, bytes] = {}
     changed: dict[bytes, Digest | None] = {}
     for index in sorted(concerned):  # in the order of the store, which reads neighbours for less
-        leaves = _split_bucket(get_bucket(index))
+        leaves = _split(get_bucket(index))
         prefix = index.to_bytes(INDEX_BYTES, "big")
         for key, old, new in concerned[index]:
             if old is not None:
@@ -162,7 +162,7 @@ def join_leaves(leaves: Iterable[bytes]) -> bytes:
 
 def is_leaf_of(bucket: bytes, key: bytes, value: bytes) -> bool:
     """Tell whether a bucket holds the leaf of ``key`` with ``value``."""
-    return _hash_leaf(key, value) in _split_bucket(bucket)
+    return _hash_leaf(key, value) in _split(bucket)
 
 
 def get_bucket_index(key: bytes) -> int:
@@ -183,7 +183,7 @@ def _hash_bucket(content: bytes) -> Digest:
     return compute_hash(HashDomain.STATE_BUCKET, content) if content else EMPTY_DIGEST
 
 
-def _split_bucket(content: bytes) -> list[bytes]:
+def _split(content: bytes) -> list[bytes]:
     return [content[i : i + DIGEST_BYTES] for i in range(0, len(content), DIGEST_BYTES)]
 
 

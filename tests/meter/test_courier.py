@@ -172,7 +172,9 @@ def test_of_many_such_readings_the_oldest_asks_until_it_is_taken(spool: Spool, l
     assert spool.count()[SpoolState.COMMITTED] == 5
 
 
-def test_what_expired_with_such_a_refusal_is_signed_afresh_too(spool: Spool, ledger: Ledger) -> None:
+def test_what_expired_with_such_a_refusal_is_signed_under_the_next_nonce_too(
+    spool: Spool, ledger: Ledger
+) -> None:
     (entry,) = put(spool, 1)
     ledger.execute([Digest(entry.transaction_id)], "READING_OF_FUTURE")
     (delivery,) = carry(spool, StandIn(ledger, certified_height=11), is_past=True)
